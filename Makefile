@@ -1,0 +1,335 @@
+# nibble. `make help` lists the targets.
+
+# ---- the user's settings ------------------------------------------------
+MODE       ?= release
+CC         ?= gcc
+ifeq ($(origin CC),default)
+CC         := gcc
+endif
+AR         ?= ar
+PKG_CONFIG ?= pkg-config
+PYTHON     ?= /usr/bin/python3
+CFLAGS     ?=
+CPPFLAGS   ?=
+LDFLAGS    ?=
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+JOBS       ?= 2
+# Warnings are errors where CI is set.
+WERROR     ?= $(if $(CI),1)
+
+VERSION := $(shell cat VERSION)
+SOMAJOR := 0
+BUILD   := build/$(MODE)
+ARCH    := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+# ---- modes --------------------------------------------------------------
+ifeq ($(MODE),release)
+MODE_FLAGS := -O3 -g
+MALLOC      = -ljemalloc
+else ifeq ($(MODE),debug)
+MODE_FLAGS := -O0 -g3
+MALLOC      = -ljemalloc
+else ifeq ($(MODE),asan)
+MODE_FLAGS := -O1 -g -fno-omit-frame-pointer \
+              -fsanitize=address,undefined -fno-sanitize-recover=all
+else ifeq ($(MODE),tsan)
+MODE_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+else ifeq ($(MODE),fuzz)
+CC         := clang
+MODE_FLAGS := -O1 -g -fno-omit-frame-pointer \
+              -fsanitize=address,undefined,fuzzer-no-link \
+              -fno-sanitize-recover=all
+else
+$(error MODE is release, debug, asan, tsan or fuzz, not '$(MODE)')
+endif
+
+# ---- flags --------------------------------------------------------------
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
+            -Wmissing-prototypes -Wvla -Wformat=2 -Wundef \
+            -Wimplicit-fallthrough $(if $(WERROR),-Werror)
+# Asked for only when something is compiled or linked with it, and once.
+once = $(eval $1 := $(shell $(PKG_CONFIG) $2))$($1)
+UV_FLAGS      = $(call once,UV_FLAGS,--cflags libuv)
+UV_LIBS       = $(call once,UV_LIBS,--libs libuv)
+PROTO_FLAGS   = $(call once,PROTO_FLAGS,--cflags libprotobuf-c)
+PROTO_LIBS    = $(call once,PROTO_LIBS,--libs libprotobuf-c)
+STORAGE_LIBS  = $(call once,STORAGE_LIBS,--libs libxxhash jansson)
+CHECK_LIBS    = $(call once,CHECK_LIBS,--libs check)
+
+# -ffp-contract=off stands after the user's CFLAGS: kernels spell fma out, and
+# are the same bits on every instruction set only if nothing else contracts.
+ALL_CPPFLAGS = -I. -I$(BUILD)/gen -Iquant -Iclient/lib -D_GNU_SOURCE \
+               -DNB_VERSION_STRING='"$(VERSION)"' $(CPPFLAGS)
+ALL_CFLAGS   = -std=gnu11 $(MODE_FLAGS) -fPIC -fvisibility=hidden -pthread \
+               $(WARNINGS) $(CFLAGS) -ffp-contract=off
+ALL_LDFLAGS  = $(MODE_FLAGS) -pthread $(LDFLAGS)
+
+$(BUILD)/%_avx2.o:   private ISA := -mavx2 -mfma -mf16c
+$(BUILD)/%_avx512.o: private ISA := -mavx512f -mavx512bw -mavx512dq \
+                                    -mavx512vl -mfma -mf16c -mprefer-vector-width=512
+
+# ---- sources ------------------------------------------------------------
+ifeq ($(ARCH),x86_64)
+FOREIGN := %_neon.c
+else ifeq ($(ARCH),aarch64)
+FOREIGN := %_avx2.c %_avx512.c
+else
+FOREIGN := %_neon.c %_avx2.c %_avx512.c
+endif
+MAINS := server/nibbled.c client/cli/nibble.c
+
+QUANT_SRC   := $(filter-out $(FOREIGN),$(wildcard quant/*.c quant/*/*.c))
+STORAGE_SRC := $(wildcard storage/*.c storage/*/*.c)
+PROTO_SRC   := $(wildcard proto/*.c)
+SERVER_SRC  := $(filter-out $(MAINS),$(wildcard server/*.c))
+CLIENT_SRC  := $(wildcard client/lib/*.c)
+CLI_SRC     := $(filter-out $(MAINS),$(wildcard client/cli/*.c))
+TESTLIB_SRC := $(wildcard tests/lib/*.c)
+BENCH_SRC   := $(wildcard tests/bench/bench_*.c)
+BENCH_BIN   := $(patsubst %.c,$(BUILD)/%,$(BENCH_SRC))
+
+obj = $(patsubst %.c,$(BUILD)/%.o,$1)
+QUANT_OBJ   := $(call obj,$(QUANT_SRC))
+STORAGE_OBJ := $(call obj,$(STORAGE_SRC))
+PROTO_GEN   := $(BUILD)/gen/proto/nibble.pb-c
+PROTO_OBJ   := $(call obj,$(PROTO_SRC)) $(PROTO_GEN).o
+SERVER_OBJ  := $(call obj,$(SERVER_SRC))
+CLIENT_OBJ  := $(call obj,$(CLIENT_SRC))
+CLI_OBJ     := $(call obj,$(CLI_SRC))
+TESTLIB_OBJ := $(call obj,$(TESTLIB_SRC))
+
+LIB        := $(BUILD)/libnibble
+CLIENT_LIB := $(BUILD)/libnibble-client
+LIBS       := $(LIB).a $(LIB).so $(CLIENT_LIB).a $(CLIENT_LIB).so
+PROGRAMS   := $(BUILD)/nibbled $(BUILD)/nibble
+
+# ---- what everybody calls -----------------------------------------------
+## all: the libraries and the programs, in build/MODE
+all: $(LIBS) $(PROGRAMS)
+
+## deps: install the Debian packages that are missing (root, or sudo)
+deps:
+	@scripts/deps.sh build test
+
+## demo: quantize real vectors, serve them, ask for them
+demo:
+	@scripts/deps.sh build test
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@PATH="$(abspath $(BUILD)):$$PATH" PYTHON=$(PYTHON) demo/demo.sh
+
+## check: build and run every test (MODE=asan: under the sanitizers)
+check:
+	@scripts/deps.sh build test
+	@$(MAKE) --no-print-directory -j$(JOBS) all tests
+	@$(MAKE) --no-print-directory run-tests
+
+## bench: time the kernels and the quantizer against their references
+bench: $(BENCH_BIN)
+	@for bench in $(BENCH_BIN); do $$bench $(BENCH_ARGS) || exit 1; done
+
+## help: this list
+help:
+	@sed -n 's/^## //p' Makefile
+
+# ---- libraries and programs ---------------------------------------------
+libnibble: $(LIB).a $(LIB).so
+
+$(LIB).a: $(QUANT_OBJ)
+$(BUILD)/libstorage.a: $(STORAGE_OBJ)
+$(BUILD)/libproto.a: $(PROTO_OBJ)
+$(BUILD)/libserver.a: $(SERVER_OBJ)
+$(CLIENT_LIB).a: $(CLIENT_OBJ) $(PROTO_OBJ)
+$(BUILD)/libcli.a: $(CLI_OBJ)
+$(BUILD)/libtest.a: $(TESTLIB_OBJ)
+$(BUILD)/%.a:
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# clang leaves the sanitizers' runtime undefined in shared libraries.
+comma := ,
+NO_UNDEFINED := $(if $(filter release debug,$(MODE)),-Wl$(comma)-z$(comma)defs)
+
+%.so: %.so.$(SOMAJOR)
+	ln -sf $(notdir $<) $@
+%.so.$(SOMAJOR): %.so.$(VERSION)
+	ln -sf $(notdir $<) $@
+$(LIB).so.$(VERSION): $(QUANT_OBJ)
+	$(CC) -shared -Wl,-soname,libnibble.so.$(SOMAJOR) $(NO_UNDEFINED) \
+	    $(ALL_LDFLAGS) -o $@ $^ -lm
+$(CLIENT_LIB).so.$(VERSION): $(CLIENT_OBJ) $(PROTO_OBJ) $(LIB).so
+	$(CC) -shared -Wl,-soname,libnibble-client.so.$(SOMAJOR) \
+	    $(NO_UNDEFINED) $(ALL_LDFLAGS) -o $@ $(CLIENT_OBJ) $(PROTO_OBJ) \
+	    -L$(BUILD) -lnibble $(PROTO_LIBS)
+
+# Static archives of the project, in link order; the programs need no library
+# path of their own.
+SERVER_ARCHIVES := $(BUILD)/libserver.a $(BUILD)/libstorage.a \
+                   $(BUILD)/libproto.a $(LIB).a
+CLI_ARCHIVES    := $(BUILD)/libcli.a $(BUILD)/libstorage.a $(CLIENT_LIB).a \
+                   $(LIB).a
+SERVER_LIBS = $(UV_LIBS) $(PROTO_LIBS) $(STORAGE_LIBS) -lm
+CLI_LIBS    = $(PROTO_LIBS) $(STORAGE_LIBS) -lm
+
+$(BUILD)/nibbled: $(BUILD)/server/nibbled.o $(SERVER_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(MALLOC)
+$(BUILD)/nibble: $(BUILD)/client/cli/nibble.o $(CLI_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS) $(MALLOC)
+
+$(BENCH_BIN): %: %.o $(CLI_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS)
+
+# ---- objects ------------------------------------------------------------
+# A change of flags rebuilds; files come and go by wildcard.
+FLAGS_LINE = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS)
+$(BUILD)/.flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(FLAGS_LINE)' | cmp -s - $@ || \
+	    printf '%s\n' '$(FLAGS_LINE)' > $@
+FORCE:
+
+NEEDS_PROTO := $(PROTO_OBJ) $(SERVER_OBJ) $(CLIENT_OBJ) $(CLI_OBJ)
+$(BUILD)/server/%.o: private EXTRA = $(UV_FLAGS) $(PROTO_FLAGS)
+$(BUILD)/proto/%.o $(BUILD)/client/%.o $(BUILD)/tests/%.o: \
+    private EXTRA = $(PROTO_FLAGS)
+$(PROTO_GEN).o: private EXTRA = $(PROTO_FLAGS) -Wno-conversion
+
+$(BUILD)/%.o: %.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(EXTRA) $(ALL_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
+$(PROTO_GEN).o: $(PROTO_GEN).c $(BUILD)/.flags
+	$(CC) $(ALL_CPPFLAGS) $(EXTRA) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+$(PROTO_GEN).c $(PROTO_GEN).h &: proto/nibble.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(BUILD)/gen proto/nibble.proto
+$(NEEDS_PROTO) $(BUILD)/server/nibbled.o $(BUILD)/client/cli/nibble.o: \
+    | $(PROTO_GEN).h
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- tests --------------------------------------------------------------
+# Every tests/{unit,property,integration}/test_*.c is one program, every
+# fuzz_*.c a target whose corpus replay_main.c replays, every test_*.py in
+# tests/integration a script that starts the real programs.
+TEST_SRC  := $(wildcard tests/unit/test_*.c tests/property/test_*.c \
+                        tests/integration/test_*.c)
+FUZZ_SRC  := $(wildcard tests/fuzz/fuzz_*.c)
+TEST_BIN  := $(patsubst %.c,$(BUILD)/%,$(TEST_SRC))
+FUZZ_BIN  := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SRC))
+TEST_PY   := $(wildcard tests/integration/test_*.py)
+PY_PROTO  := $(BUILD)/gen/py/proto/nibble_pb2.py
+
+TEST_ARCHIVES := $(BUILD)/libtest.a $(BUILD)/libserver.a $(BUILD)/libcli.a \
+                 $(BUILD)/libstorage.a $(CLIENT_LIB).a $(LIB).a
+TEST_LIBS = $(UV_LIBS) $(PROTO_LIBS) $(STORAGE_LIBS) $(CHECK_LIBS) -lm
+
+tests: $(TEST_BIN) $(FUZZ_BIN) $(PY_PROTO)
+
+$(BUILD)/tests/%.o: | $(PROTO_GEN).h
+$(TEST_BIN): %: %.o $(TEST_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) $(TEST_WRAP) -o $@ $^ $(TEST_LIBS)
+
+ifeq ($(MODE),fuzz)
+$(FUZZ_BIN): %: %.o $(TEST_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(TEST_LIBS)
+else
+$(FUZZ_BIN): %: %.o $(BUILD)/tests/fuzz/replay_main.o $(TEST_ARCHIVES)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+endif
+
+$(PY_PROTO): proto/nibble.proto
+	@mkdir -p $(BUILD)/gen/py
+	protoc --python_out=$(BUILD)/gen/py proto/nibble.proto
+
+# ONLY=word runs the tests whose name holds the word.
+run-tests:
+	@$(PYTHON) tests/lib/run_tests.py --build $(BUILD) --jobs $(JOBS) \
+	    $(if $(ONLY),--only $(ONLY)) $(TEST_BIN) $(FUZZ_BIN) $(TEST_PY)
+
+# ---- static checks ------------------------------------------------------
+C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
+
+## lint: format, includes, headers, instruction sets, clang-tidy
+lint:
+	@scripts/deps.sh build test lint
+	@$(MAKE) --no-print-directory -j$(JOBS) all tests
+	@$(MAKE) --no-print-directory -j$(JOBS) check-format check-deps \
+	    check-headers check-isa check-abi tidy
+
+check-format:
+	@clang-format --dry-run -Werror $(C_FILES)
+
+## format: rewrite every C file in the project's style
+format:
+	clang-format -i $(C_FILES)
+
+# Includes point down: quant <- storage <- server, quant <- proto <- server,
+# quant and proto <- client/lib, everything but server <- client/cli.
+check-deps:
+	@scripts/check_deps.sh
+
+check-headers: $(PROTO_GEN).h
+	@scripts/check_headers.sh $(CC) -std=gnu11 $(ALL_CPPFLAGS) \
+	    $(PROTO_FLAGS) $(UV_FLAGS)
+
+check-isa: all
+	@scripts/check_isa.sh $(BUILD)
+
+check-abi: all
+	@scripts/check_abi.sh $(LIB).so quant/libnibble.abi
+	@scripts/check_abi.sh $(CLIENT_LIB).so client/lib/libnibble-client.abi
+
+TIDY_SRC := $(filter-out %_neon.c,$(filter %.c,$(C_FILES)))
+TIDY     := $(addprefix tidy/,$(TIDY_SRC))
+tidy: $(TIDY)
+$(TIDY): tidy/%: % | $(PROTO_GEN).h
+	@clang-tidy --quiet $< -- -std=gnu11 $(ALL_CPPFLAGS) $(PROTO_FLAGS) \
+	    $(UV_FLAGS) $(if $(findstring _avx2,$<),-mavx2 -mfma -mf16c) \
+	    $(if $(findstring _avx512,$<),-mavx512f -mavx512bw -mavx512dq \
+	    -mavx512vl -mfma -mf16c) 2>&1 | \
+	    { ! grep -E 'warning:|error:' -A 6; }
+
+# ---- install ------------------------------------------------------------
+PC_SED := sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
+          -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|'
+
+## install: to PREFIX (/usr/local), below DESTDIR
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(INCLUDEDIR) \
+	    $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)
+	install -m 644 quant/nibble.h client/lib/nibble_client.h \
+	    $(DESTDIR)$(INCLUDEDIR)
+	install -m 644 $(LIB).a $(CLIENT_LIB).a $(DESTDIR)$(LIBDIR)
+	install -m 755 $(LIB).so.$(VERSION) $(CLIENT_LIB).so.$(VERSION) \
+	    $(DESTDIR)$(LIBDIR)
+	for lib in libnibble libnibble-client; do \
+	    ln -sf $$lib.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$$lib.so.$(SOMAJOR); \
+	    ln -sf $$lib.so.$(SOMAJOR) $(DESTDIR)$(LIBDIR)/$$lib.so; \
+	done
+	$(PC_SED) quant/libnibble.pc.in \
+	    > $(DESTDIR)$(LIBDIR)/pkgconfig/libnibble.pc
+	$(PC_SED) client/lib/libnibble-client.pc.in \
+	    > $(DESTDIR)$(LIBDIR)/pkgconfig/libnibble-client.pc
+
+## uninstall: what install put there
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,nibble nibbled) \
+	    $(addprefix $(DESTDIR)$(INCLUDEDIR)/,nibble.h nibble_client.h) \
+	    $(DESTDIR)$(LIBDIR)/libnibble.* $(DESTDIR)$(LIBDIR)/libnibble-client.* \
+	    $(DESTDIR)$(LIBDIR)/pkgconfig/libnibble.pc \
+	    $(DESTDIR)$(LIBDIR)/pkgconfig/libnibble-client.pc
+
+## clean: remove build/
+clean:
+	rm -rf build
+
+.PHONY: all deps demo check bench help libnibble tests run-tests lint \
+    check-format format check-deps check-headers check-isa check-abi tidy \
+    $(TIDY) install uninstall clean FORCE
+.SECONDARY:

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Installs the Debian packages that are missing, by name: deps.sh [SET...]
+# Sets: build (the default), test, lint.
+set -eu
+
+build="pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler
+protobuf-compiler libjemalloc-dev libxxhash-dev libjansson-dev"
+test="check python3 python3-protobuf python3-numpy"
+lint="clang-format clang-tidy"
+
+missing=
+for set in "${@:-build}"; do
+    case $set in
+    build) packages=$build ;;
+    test) packages=$test ;;
+    lint) packages=$lint ;;
+    *)
+        echo "deps.sh: no set called '$set' (build, test, lint)" >&2
+        exit 2
+        ;;
+    esac
+    for package in $packages; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null |
+            grep -q '^install ok installed' || missing="$missing $package"
+    done
+done
+[ -n "$missing" ] || exit 0
+
+echo "installing:$missing"
+sudo=
+if [ "$(id -u)" != 0 ]; then
+    sudo=sudo
+fi
+export DEBIAN_FRONTEND=noninteractive
+$sudo apt-get update -qq
+# Word splitting is wanted: a list of package names.
+# shellcheck disable=SC2086
+$sudo apt-get install -y -qq --no-install-recommends $missing

@@ -1,0 +1,64 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* source -> search -> codec -> table file, on many threads, in bounded memory.
+ * The file is the same bytes for any number of threads. */
+#ifndef NB_STORAGE_TABLE_BUILDER_H
+#define NB_STORAGE_TABLE_BUILDER_H
+
+#include <stdint.h>
+
+#include "quant/nibble.h"
+#include "storage/table_reader.h"
+
+enum nan_policy {
+    NAN_REFUSE, /* a NaN or Inf fails the build, naming row and column */
+    NAN_ZERO    /* becomes 0, and is counted */
+};
+
+/* How far a build or an evaluation is. */
+struct progress {
+    uint64_t rows;       /* done */
+    uint64_t rows_total; /* SOURCE_ROWS_UNKNOWN if not known */
+    uint64_t bytes;      /* of the source, read */
+    uint64_t bytes_total;
+};
+
+/* Called from the thread that called the builder, about once a block. */
+typedef void progress_fn(void *arg, const struct progress *progress);
+
+struct build_options {
+    const char *input;        /* path of the source */
+    const char *input_format; /* name of sources.def, or "auto" */
+    const char *output;       /* path of the table file */
+    const char *codec;        /* name of codecs.def */
+    const char *search;       /* name of searches.def */
+    uint32_t scales;          /* enum nb_scales */
+    enum nan_policy nan_policy;
+    unsigned threads; /* 0: one a processor */
+    progress_fn *progress; /* may be NULL */
+    void *progress_arg;
+};
+
+struct build_report {
+    const char *input_format; /* name in sources.def; static storage */
+    struct nb_format format;
+    uint64_t n_rows;
+    uint64_t source_bytes;
+    uint64_t file_bytes;
+    uint64_t n_nonfinite; /* values zeroed by NAN_ZERO */
+    struct table_stats stats;
+    double seconds;
+    unsigned threads;
+};
+
+/*
+ * Builds the table file. On error nothing stands under the output's name that
+ * was not there before. Errors are those of the source and the writer, and
+ * NB_ERR_NONFINITE, NB_ERR_OVERFLOW (naming row and column), NB_ERR_SOURCE (no
+ * rows), NB_ERR_NOT_FOUND (unknown codec or search).
+ */
+int table_build(const struct build_options *options,
+                struct build_report *report, struct nb_errctx *err);
+
+#endif

@@ -1,0 +1,57 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* An open table file: mapped read-only, checked before anything is trusted. */
+#ifndef NB_STORAGE_TABLE_READER_H
+#define NB_STORAGE_TABLE_READER_H
+
+#include <stdint.h>
+
+#include "quant/nibble.h"
+
+struct table; /* immutable once open: may be read by any number of threads */
+
+enum table_verify {
+    TABLE_VERIFY_HEADER, /* all but the rows' checksum: reads a few pages */
+    TABLE_VERIFY_FULL    /* every checksum: reads the whole file */
+};
+
+/* Error statistics of quantizing, as recorded in the file's metadata. */
+struct table_stats {
+    double nl2;     /* ||X - Q(X)||_F / ||X||_F; 0 if X is all zeros */
+    double mse;     /* mean squared error a value */
+    double max_abs; /* greatest |x - y| */
+};
+
+struct table_info {
+    struct nb_format format;
+    uint64_t n_rows;
+    uint64_t stride;     /* bytes from row to row */
+    uint64_t file_bytes; /* of the whole file */
+    uint64_t rows_offset;
+    uint64_t rows_checksum; /* xxh3-64 of the row section */
+    const char *search;     /* name of the range search, "" if not recorded */
+    const char *source;     /* base name of the source file, "" likewise */
+    const char *metadata;   /* the metadata section: one JSON object */
+    struct table_stats stats;
+};
+
+/*
+ * Opens and maps `path`. The caller owns *table and ends it with table_close().
+ * The file must not be changed while it is open (publish by rename): a
+ * truncated mapping faults.
+ * Errors: -errno of open, fstat, mmap; NB_ERR_MAGIC, NB_ERR_VERSION,
+ * NB_ERR_TRUNCATED, NB_ERR_FORMAT, NB_ERR_CHECKSUM, NB_ERR_UNSUPPORTED,
+ * NB_ERR_NOMEM; *err names file, section and offset.
+ */
+int table_open(const char *path, enum table_verify verify, struct table **table,
+               struct nb_errctx *err);
+
+/* Unmaps and frees; NULL is allowed. */
+void table_close(struct table *table);
+
+/* Both are valid until table_close(). */
+const struct nb_rows *table_rows(const struct table *table);
+const struct table_info *table_info(const struct table *table);
+
+#endif
