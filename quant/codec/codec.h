@@ -1,0 +1,39 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* The codec registry: what quantizing needs to know of a codec. Decoding and
+ * pooling are in kernel/, listed by codec in kernels.def. */
+#ifndef NB_QUANT_CODEC_H
+#define NB_QUANT_CODEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "quant/nibble.h"
+
+enum codec_id {
+#define CODEC(id, name) CODEC_##name = (id),
+#include "quant/codec/codecs.def"
+#undef CODEC
+};
+
+struct search; /* search/search.h */
+
+struct codec {
+    uint32_t id;
+    const char *name;
+    /* Of a format whose dim and scales are in range. */
+    size_t (*row_bytes)(const struct nb_format *format);
+    /* Contract of nb_encode(), arguments already checked. */
+    void (*encode)(const struct nb_format *format, const struct search *search,
+                   const float *x, size_t n_rows, uint8_t *rows,
+                   size_t stride);
+};
+
+/* NULL if there is no codec of that id. */
+const struct codec *codec_by_id(uint32_t id);
+
+/* Checks every field; 0, NB_ERR_INVALID or NB_ERR_UNSUPPORTED. */
+int codec_check_format(const struct nb_format *format);
+
+#endif
