@@ -65,7 +65,7 @@ CHECK_LIBS    = $(call once,CHECK_LIBS,--libs check)
 # -ffp-contract=off stands after the user's CFLAGS: kernels spell fma out, and
 # are the same bits on every instruction set only if nothing else contracts.
 ALL_CPPFLAGS = -I. -I$(BUILD)/gen -Iquant -Iclient/lib -D_GNU_SOURCE \
-               -DNB_VERSION_STRING='"$(VERSION)"' $(CPPFLAGS)
+               -DNB_VERSION_STRING=\"$(VERSION)\" $(CPPFLAGS)
 ALL_CFLAGS   = -std=gnu11 $(MODE_FLAGS) -fPIC -fvisibility=hidden -pthread \
                $(WARNINGS) $(CFLAGS) -ffp-contract=off
 ALL_LDFLAGS  = $(MODE_FLAGS) -pthread $(LDFLAGS)
@@ -325,11 +325,15 @@ uninstall:
 	    $(DESTDIR)$(LIBDIR)/pkgconfig/libnibble.pc \
 	    $(DESTDIR)$(LIBDIR)/pkgconfig/libnibble-client.pc
 
+## installcheck: stage an install and build a consumer against it
+installcheck: all
+	@scripts/installcheck.sh '$(MAKE)' '$(CC)'
+
 ## clean: remove build/
 clean:
 	rm -rf build
 
 .PHONY: all deps demo check bench help libnibble tests run-tests lint \
     check-format format check-deps check-headers check-isa check-abi tidy \
-    $(TIDY) install uninstall clean FORCE
+    $(TIDY) install uninstall installcheck clean FORCE
 .SECONDARY:

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Stages an install and builds a consumer against it through pkg-config:
+# installcheck.sh MAKE CC
+set -eu
+
+make=$1
+cc=$2
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+
+"$make" --no-print-directory -s install PREFIX=/opt/nibble DESTDIR="$stage"
+cat > "$stage/consumer.c" <<'EOF'
+#include <nibble_client.h>
+#include <stdio.h>
+
+int main(void)
+{
+    struct nb_client *client = NULL;
+    struct nb_errctx err;
+    int rv = nb_client_connect("not an address", NULL, &client, &err);
+    printf("%s, %s\n", nb_version(), nb_strerror(rv));
+    return rv == NB_ERR_INVALID ? 0 : 1;
+}
+EOF
+export PKG_CONFIG_PATH="$stage/opt/nibble/lib/pkgconfig"
+export PKG_CONFIG_SYSROOT_DIR="$stage"
+# shellcheck disable=SC2046
+"$cc" -Wall -Wextra -Werror -o "$stage/consumer" "$stage/consumer.c" \
+    $(pkg-config --cflags --libs libnibble-client) \
+    -Wl,-rpath-link,"$stage/opt/nibble/lib"
+LD_LIBRARY_PATH="$stage/opt/nibble/lib" "$stage/consumer"
+"$stage/opt/nibble/bin/nibble" --version
+"$stage/opt/nibble/bin/nibbled" --version
+"$make" --no-print-directory -s uninstall PREFIX=/opt/nibble DESTDIR="$stage"
+left=$(find "$stage/opt" ! -type d)
+if [ -n "$left" ]; then
+    echo "uninstall left behind: $left"
+    exit 1
+fi
