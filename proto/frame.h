@@ -11,7 +11,11 @@
 
 #define FRAME_HEADER_BYTES 16
 
-enum frame_kind { FRAME_REQUEST = 0, FRAME_REPLY = 1, FRAME_ERROR = 2 };
+enum frame_kind {
+    FRAME_REQUEST = 0,
+    FRAME_REPLY = 1,
+    FRAME_ERROR = 2
+};
 
 enum frame_method {
 #define METHOD(id, name, max_request_bytes) FRAME_METHOD_##name = (id),

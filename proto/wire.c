@@ -1,0 +1,102 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "proto/wire.h"
+
+#include "quant/bytes.h"
+
+#define FIELD_NUMBER_MAX ((1u << 29) - 1)
+
+int wire_varint(struct wire *wire, uint64_t *value)
+{
+    uint64_t sum = 0;
+    const uint8_t *at = wire->at;
+    for (unsigned shift = 0; shift < 64 && at < wire->end; shift += 7) {
+        uint64_t byte = *at++;
+        if (shift == 63 && byte > 1) {
+            break;
+        }
+        sum |= (byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            wire->at = at;
+            *value = sum;
+            return 0;
+        }
+    }
+    return NB_ERR_MESSAGE;
+}
+
+static int read_bytes(struct wire *wire, struct wire_field *field)
+{
+    uint64_t bytes;
+    if (wire_varint(wire, &bytes) != 0 ||
+        bytes > (uint64_t)(wire->end - wire->at)) {
+        return NB_ERR_MESSAGE;
+    }
+    field->data = wire->at;
+    field->bytes = (size_t)bytes;
+    wire->at += bytes;
+    return 1;
+}
+
+static int read_fixed(struct wire *wire, struct wire_field *field,
+                      ptrdiff_t bytes)
+{
+    if (wire->end - wire->at < bytes) {
+        return NB_ERR_MESSAGE;
+    }
+    field->value = bytes == 8 ? get_u64(wire->at) : get_u32(wire->at);
+    wire->at += bytes;
+    return 1;
+}
+
+int wire_next(struct wire *wire, struct wire_field *field)
+{
+    if (wire->at == wire->end) {
+        return 0;
+    }
+    uint64_t tag;
+    if (wire_varint(wire, &tag) != 0 || tag >> 3 == 0 ||
+        tag >> 3 > FIELD_NUMBER_MAX) {
+        return NB_ERR_MESSAGE;
+    }
+    field->number = (uint32_t)(tag >> 3);
+    field->type = (uint32_t)(tag & 7);
+    switch (field->type) {
+    case WIRE_VARINT:
+        return wire_varint(wire, &field->value) == 0 ? 1 : NB_ERR_MESSAGE;
+    case WIRE_FIXED64:
+        return read_fixed(wire, field, 8);
+    case WIRE_BYTES:
+        return read_bytes(wire, field);
+    case WIRE_FIXED32:
+        return read_fixed(wire, field, 4);
+    default:
+        return NB_ERR_MESSAGE;
+    }
+}
+
+size_t wire_varint_bytes(uint64_t value)
+{
+    size_t bytes = 1;
+    while (value >= 0x80) {
+        value >>= 7;
+        bytes++;
+    }
+    return bytes;
+}
+
+uint8_t *wire_put_varint(uint8_t *to, uint64_t value)
+{
+    while (value >= 0x80) {
+        *to++ = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    *to++ = (uint8_t)value;
+    return to;
+}
+
+uint8_t *wire_put_tag(uint8_t *to, uint32_t number, enum wire_type type)
+{
+    return wire_put_varint(to, (uint64_t)number << 3 | (uint64_t)type);
+}
