@@ -121,7 +121,8 @@ NB_API const char *nb_search_at(size_t i);
  * Checks that n_rows x dim values can be encoded: each finite
  * (NB_ERR_NONFINITE) and within the range of the scale type
  * (NB_ERR_OVERFLOW: |x| > 65504 with fp16, > FLT_MAX/4 with fp32). On error
- * *at is the index of the first offending value, row * dim + column.
+ * *at is the index of the first offending value, row * dim + column. A bad
+ * format fails as in nb_row_bytes(), and *at is not written.
  */
 NB_API int nb_check_values(const struct nb_format *format, const float *x,
                            size_t n_rows, size_t *at);
@@ -131,12 +132,13 @@ NB_API int nb_check_values(const struct nb_format *format, const float *x,
  * unspecified codes, nothing worse) into rows `stride` bytes apart; bytes
  * between rows are not written. Deterministic: the same on every instruction
  * set, whatever the split of a table into calls.
- * NB_ERR_INVALID: stride < row bytes, unknown search, bad format.
+ * NB_ERR_INVALID: stride < row bytes, unknown search; or as nb_row_bytes().
  */
 NB_API int nb_encode(const struct nb_format *format, uint32_t search,
                      const float *x, size_t n_rows, void *rows, size_t stride);
 
-/* Error of one row, in double, summed in column order. */
+/* Error of one row, in double. Sums are of eight lanes, column i in lane i % 8,
+ * folded in halves: ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)). */
 struct nb_row_error {
     double sq_err;   /* sum of (x - y)^2 */
     double sq_x;     /* sum of x^2 */

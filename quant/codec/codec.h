@@ -26,8 +26,7 @@ struct codec {
     size_t (*row_bytes)(const struct nb_format *format);
     /* Contract of nb_encode(), arguments already checked. */
     void (*encode)(const struct nb_format *format, const struct search *search,
-                   const float *x, size_t n_rows, uint8_t *rows,
-                   size_t stride);
+                   const float *x, size_t n_rows, uint8_t *rows, size_t stride);
 };
 
 /* NULL if there is no codec of that id. */

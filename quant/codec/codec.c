@@ -1,0 +1,96 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "quant/codec/codec.h"
+
+#include <string.h>
+
+#define CODEC(id, name) extern const struct codec codec_##name;
+#include "quant/codec/codecs.def"
+#undef CODEC
+
+static const struct codec *const codecs[] = {
+#define CODEC(id, name) &codec_##name,
+#include "quant/codec/codecs.def"
+#undef CODEC
+};
+
+#define N_CODECS (sizeof(codecs) / sizeof(codecs[0]))
+
+/* A case met twice does not compile: ids are unique. */
+static int codec_index(uint32_t id)
+{
+    enum {
+#define CODEC(id, name) INDEX_##name,
+#include "quant/codec/codecs.def"
+#undef CODEC
+    };
+    switch (id) {
+#define CODEC(id, name)                                                        \
+    case id:                                                                   \
+        return INDEX_##name;
+#include "quant/codec/codecs.def"
+#undef CODEC
+    default:
+        return -1;
+    }
+}
+
+const struct codec *codec_by_id(uint32_t id)
+{
+    int index = codec_index(id);
+    return index >= 0 ? codecs[index] : NULL;
+}
+
+int codec_check_format(const struct nb_format *format)
+{
+    if (format->dim < 1 || format->dim > NB_DIM_MAX ||
+        format->scales > NB_SCALES_FP32) {
+        return NB_ERR_INVALID;
+    }
+    return codec_by_id(format->codec) != NULL ? 0 : NB_ERR_UNSUPPORTED;
+}
+
+int nb_codec_by_name(const char *name, uint32_t *id)
+{
+    for (size_t i = 0; i < N_CODECS; i++) {
+        if (strcmp(codecs[i]->name, name) == 0) {
+            *id = codecs[i]->id;
+            return 0;
+        }
+    }
+    return NB_ERR_NOT_FOUND;
+}
+
+const char *nb_codec_name(uint32_t id)
+{
+    const struct codec *codec = codec_by_id(id);
+    return codec != NULL ? codec->name : NULL;
+}
+
+const char *nb_codec_at(size_t i)
+{
+    return i < N_CODECS ? codecs[i]->name : NULL;
+}
+
+int nb_row_bytes(const struct nb_format *format, size_t *bytes)
+{
+    int rv = codec_check_format(format);
+    if (rv == 0) {
+        *bytes = codec_by_id(format->codec)->row_bytes(format);
+    }
+    return rv;
+}
+
+size_t nb_dtype_bytes(uint32_t dtype)
+{
+    switch (dtype) {
+    case NB_FP32:
+        return 4;
+    case NB_FP16:
+    case NB_BF16:
+        return 2;
+    default:
+        return 0;
+    }
+}

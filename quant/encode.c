@@ -1,0 +1,43 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include <float.h>
+#include <math.h>
+
+#include "quant/codec/codec.h"
+#include "quant/nibble.h"
+#include "quant/search/search.h"
+
+int nb_check_values(const struct nb_format *format, const float *x,
+                    size_t n_rows, size_t *at)
+{
+    int rv = codec_check_format(format);
+    if (rv != 0) {
+        return rv;
+    }
+    float limit = format->scales == NB_SCALES_FP16 ? 65504.0f : FLT_MAX / 4;
+    size_t n = n_rows * format->dim;
+    for (size_t i = 0; i < n; i++) {
+        if (!(fabsf(x[i]) <= limit)) {
+            *at = i;
+            return isfinite(x[i]) ? NB_ERR_OVERFLOW : NB_ERR_NONFINITE;
+        }
+    }
+    return 0;
+}
+
+int nb_encode(const struct nb_format *format, uint32_t search, const float *x,
+              size_t n_rows, void *rows, size_t stride)
+{
+    size_t bytes;
+    int rv = nb_row_bytes(format, &bytes);
+    if (rv != 0) {
+        return rv;
+    }
+    const struct search *chosen = search_by_id(search);
+    if (chosen == NULL || stride < bytes) {
+        return NB_ERR_INVALID;
+    }
+    codec_by_id(format->codec)->encode(format, chosen, x, n_rows, rows, stride);
+    return 0;
+}
