@@ -228,7 +228,13 @@ TEST_ARCHIVES := $(BUILD)/libtest.a $(BUILD)/libserver.a $(BUILD)/libcli.a \
                  $(BUILD)/libstorage.a $(CLIENT_LIB).a $(LIB).a
 TEST_LIBS = $(UV_LIBS) $(PROTO_LIBS) $(STORAGE_LIBS) $(CHECK_LIBS) -lm
 
-tests: $(TEST_BIN) $(FUZZ_BIN) $(PY_PROTO)
+# Linked as a user of the installed libraries links.
+EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard client/lib/examples/*.c))
+
+tests: $(TEST_BIN) $(FUZZ_BIN) $(PY_PROTO) $(EXAMPLES)
+
+$(EXAMPLES): %: %.o $(LIB).so $(CLIENT_LIB).so
+	$(CC) $(ALL_LDFLAGS) -o $@ $< -L$(BUILD) -lnibble-client -lnibble
 
 $(BUILD)/tests/%.o: | $(PROTO_GEN).h
 $(TEST_BIN): %: %.o $(TEST_ARCHIVES)

@@ -64,8 +64,8 @@ struct nb_request {
 struct nb_block {
     uint32_t rows;
     uint32_t dim;
-    uint32_t dtype;     /* enum nb_dtype */
-    uint32_t row_bytes; /* bytes from row to row of values */
+    uint32_t dtype;          /* enum nb_dtype */
+    uint32_t row_bytes;      /* bytes from row to row of values */
     struct nb_format format; /* NB_PACKED: what nb_decode() needs */
     uint64_t unseen;         /* ids that are not in the table */
     const void *values;      /* any alignment */
@@ -73,7 +73,7 @@ struct nb_block {
 
 /* Valid until the next call on the same client. */
 struct nb_reply {
-    uint64_t version; /* of the model, the same for every block */
+    uint64_t version;              /* of the model, the same for every block */
     const struct nb_block *blocks; /* one a feature, in order */
     size_t n_blocks;
 };
