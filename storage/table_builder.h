@@ -35,7 +35,7 @@ struct build_options {
     const char *search;       /* name of searches.def */
     uint32_t scales;          /* enum nb_scales */
     enum nan_policy nan_policy;
-    unsigned threads; /* 0: one a processor */
+    unsigned threads;      /* 0: one a processor */
     progress_fn *progress; /* may be NULL */
     void *progress_arg;
 };

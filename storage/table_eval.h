@@ -22,7 +22,7 @@ struct eval_report {
     unsigned n_worst;
     struct {
         uint64_t row;
-        double rel_err; /* ||x - y|| / ||x|| */
+        double rel_err;       /* ||x - y|| / ||x|| */
     } worst[EVAL_WORST_ROWS]; /* descending, ties by row */
 };
 

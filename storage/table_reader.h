@@ -5,6 +5,7 @@
 #ifndef NB_STORAGE_TABLE_READER_H
 #define NB_STORAGE_TABLE_READER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "quant/nibble.h"
@@ -33,6 +34,7 @@ struct table_info {
     const char *search;     /* name of the range search, "" if not recorded */
     const char *source;     /* base name of the source file, "" likewise */
     const char *metadata;   /* the metadata section: one JSON object */
+    bool has_stats;         /* stats are recorded; zeros if not */
     struct table_stats stats;
 };
 
@@ -41,7 +43,8 @@ struct table_info {
  * The file must not be changed while it is open (publish by rename): a
  * truncated mapping faults.
  * Errors: -errno of open, fstat, mmap; NB_ERR_MAGIC, NB_ERR_VERSION,
- * NB_ERR_TRUNCATED, NB_ERR_FORMAT, NB_ERR_CHECKSUM, NB_ERR_UNSUPPORTED,
+ * NB_ERR_TRUNCATED, NB_ERR_FORMAT, NB_ERR_CHECKSUM, NB_ERR_UNSUPPORTED (a
+ * codec, flag or section of a later program, or no regular file),
  * NB_ERR_NOMEM; *err names file, section and offset.
  */
 int table_open(const char *path, enum table_verify verify, struct table **table,

@@ -1,0 +1,36 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* A file that appears whole, by rename, or not at all. */
+#ifndef NB_STORAGE_ATOMIC_FILE_H
+#define NB_STORAGE_ATOMIC_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "quant/nibble.h"
+
+struct atomic_file;
+
+/* Creates a temporary file in the directory of `path`, under a hidden name of
+ * its own. The caller ends *file with atomic_file_destroy() on every path.
+ * -errno, NB_ERR_INVALID (what stands there is not a regular file),
+ * NB_ERR_NOMEM. */
+int atomic_file_create(const char *path, struct atomic_file **file,
+                       struct nb_errctx *err);
+
+/* Writes n bytes at `offset`; what is never written reads as zeros. -errno. */
+int atomic_file_write(struct atomic_file *file, const void *from, size_t n,
+                      uint64_t offset, struct nb_errctx *err);
+
+/* Syncs the file, gives it its name and syncs the directory. -errno; if only
+ * the last step fails, the file has its name. */
+int atomic_file_commit(struct atomic_file *file, struct nb_errctx *err);
+
+/* Frees; removes the temporary file if it was not renamed. NULL is allowed. */
+void atomic_file_destroy(struct atomic_file *file);
+
+/* The final path, for messages. */
+const char *atomic_file_path(const struct atomic_file *file);
+
+#endif

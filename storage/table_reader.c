@@ -1,0 +1,212 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "storage/table_reader.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "storage/file_io.h"
+#include "storage/table_checksum.h"
+#include "storage/table_format.h"
+#include "storage/table_metadata.h"
+
+struct table {
+    struct nb_rows rows;
+    struct table_info info;
+    struct table_metadata metadata;
+    char *metadata_text;
+    void *map;
+    size_t map_bytes;
+};
+
+/* What opening knows on its way. */
+struct opening {
+    const char *path;
+    int fd;
+    uint64_t file_bytes;
+    struct table_header header;
+    struct nb_errctx *err;
+};
+
+static int fail_errno(const struct opening *opening, int rv, const char *what)
+{
+    return nb_fail(opening->err, rv, "%s: %s: %s", opening->path, what,
+                   nb_strerror(rv));
+}
+
+static int read_header(struct opening *opening)
+{
+    uint8_t bytes[TABLE_HEADER_MAX];
+    size_t n = opening->file_bytes < sizeof(bytes) ? (size_t)opening->file_bytes
+                                                   : sizeof(bytes);
+    int rv = file_read_at(opening->fd, bytes, n, 0);
+    if (rv != 0) {
+        return fail_errno(opening, rv, "cannot read the header");
+    }
+    return table_header_decode(bytes, n, opening->file_bytes, opening->path,
+                               &opening->header, opening->err);
+}
+
+static int read_metadata(struct opening *opening, struct table *table)
+{
+    const struct table_section *section =
+        table_header_section(&opening->header, SECTION_METADATA);
+    size_t n = (size_t)section->length;
+    table->metadata_text = malloc(n + 1);
+    if (table->metadata_text == NULL) {
+        return fail_errno(opening, NB_ERR_NOMEM, "metadata");
+    }
+    int rv =
+        file_read_at(opening->fd, table->metadata_text, n, section->offset);
+    if (rv != 0) {
+        return fail_errno(opening, rv, "cannot read the metadata section");
+    }
+    table->metadata_text[n] = '\0';
+    rv = section_check_bytes(table->metadata_text, section, opening->path,
+                             opening->err);
+    if (rv != 0) {
+        return rv;
+    }
+    return table_metadata_parse(table->metadata_text, n, opening->path,
+                                &table->metadata, opening->err);
+}
+
+/* Every byte that opening did not look at yet. */
+static int verify_rest(struct opening *opening)
+{
+    const struct table_header *header = &opening->header;
+    int rv = table_check_gaps(opening->fd, header, opening->path, opening->err);
+    for (uint32_t i = 0; i < header->n_sections && rv == 0; i++) {
+        if (header->sections[i].kind != SECTION_METADATA) {
+            rv = section_check_file(opening->fd, &header->sections[i],
+                                    opening->path, opening->err);
+        }
+    }
+    return rv;
+}
+
+static int map_file(struct opening *opening, struct table *table)
+{
+    size_t n = (size_t)opening->header.file_bytes;
+    void *map = mmap(NULL, n, PROT_READ, MAP_SHARED, opening->fd, 0);
+    if (map == MAP_FAILED) {
+        return fail_errno(opening, -errno, "cannot map");
+    }
+    table->map = map;
+    table->map_bytes = n;
+    /* Rows are asked for in any order; read-ahead would only evict others. The
+     * mapping works without the advice. */
+    (void)madvise(map, n, MADV_RANDOM);
+
+    struct stat stat;
+    if (fstat(opening->fd, &stat) != 0) {
+        return fail_errno(opening, -errno, "fstat");
+    }
+    if ((uint64_t)stat.st_size != opening->file_bytes) {
+        return nb_fail(opening->err, NB_ERR_TRUNCATED,
+                       "%s: changed from %" PRIu64 " to %" PRIu64
+                       " bytes while being opened",
+                       opening->path, opening->file_bytes,
+                       (uint64_t)stat.st_size);
+    }
+    return 0;
+}
+
+static void describe(const struct opening *opening, struct table *table)
+{
+    const struct table_header *header = &opening->header;
+    const struct table_section *rows =
+        table_header_section(header, SECTION_ROWS);
+    table->rows = (struct nb_rows){
+        .format = header->format,
+        .base = (const uint8_t *)table->map + rows->offset,
+        .n_rows = header->n_rows,
+        .stride = (size_t)header->stride,
+    };
+    table->info = (struct table_info){
+        .format = header->format,
+        .n_rows = header->n_rows,
+        .stride = header->stride,
+        .file_bytes = header->file_bytes,
+        .rows_offset = rows->offset,
+        .rows_checksum = rows->checksum,
+        .search = table->metadata.search,
+        .source = table->metadata.source,
+        .metadata = table->metadata_text,
+        .has_stats = table->metadata.has_stats,
+        .stats = table->metadata.stats,
+    };
+}
+
+static int open_parts(struct opening *opening, enum table_verify verify,
+                      struct table *table)
+{
+    int rv = read_header(opening);
+    if (rv == 0) {
+        rv = read_metadata(opening, table);
+    }
+    if (rv == 0 && verify == TABLE_VERIFY_FULL) {
+        rv = verify_rest(opening);
+    }
+    if (rv == 0) {
+        rv = map_file(opening, table);
+    }
+    if (rv == 0) {
+        describe(opening, table);
+    }
+    return rv;
+}
+
+int table_open(const char *path, enum table_verify verify, struct table **table,
+               struct nb_errctx *err)
+{
+    struct opening opening = {.path = path, .err = err};
+    int rv = file_open(path, &opening.fd, &opening.file_bytes, err);
+    if (rv != 0) {
+        return rv;
+    }
+    struct table *opened = calloc(1, sizeof(*opened));
+    if (opened == NULL) {
+        rv = fail_errno(&opening, NB_ERR_NOMEM, "cannot open");
+        goto out_close;
+    }
+    rv = open_parts(&opening, verify, opened);
+    if (rv != 0) {
+        table_close(opened);
+        goto out_close;
+    }
+    *table = opened;
+
+out_close:
+    close(opening.fd);
+    return rv;
+}
+
+void table_close(struct table *table)
+{
+    if (table == NULL) {
+        return;
+    }
+    if (table->map != NULL) {
+        munmap(table->map, table->map_bytes);
+    }
+    table_metadata_fini(&table->metadata);
+    free(table->metadata_text);
+    free(table);
+}
+
+const struct nb_rows *table_rows(const struct table *table)
+{
+    return &table->rows;
+}
+
+const struct table_info *table_info(const struct table *table)
+{
+    return &table->info;
+}
