@@ -3,6 +3,7 @@
 
 #include "quant/nibble.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +22,8 @@ const char *nb_strerror(int code)
         break;
     }
     /* strerrordesc_np is thread-safe, unlike strerror. */
-    const char *text = code < 0 ? strerrordesc_np(-code) : NULL;
+    const char *text =
+        code < 0 && code >= -INT_MAX ? strerrordesc_np(-code) : NULL;
     return text != NULL ? text : "unknown error";
 }
 

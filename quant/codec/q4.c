@@ -22,8 +22,8 @@ static void put_codes(const float *x, uint32_t dim, struct affine affine,
                       uint8_t *codes)
 {
     float inverse = 1.0f / affine.scale;
-    uint32_t pairs = dim / 2;
-    for (uint32_t i = 0; i < pairs; i++) {
+    size_t pairs = dim / 2;
+    for (size_t i = 0; i < pairs; i++) {
         uint8_t low = code_of(x[2 * i], affine, inverse);
         uint8_t high = code_of(x[2 * i + 1], affine, inverse);
         codes[i] = (uint8_t)(low | high << 4);
