@@ -37,9 +37,14 @@ uint64_t source_rows(const struct source *source);
 uint64_t source_bytes_read(const struct source *source);
 uint64_t source_bytes(const struct source *source);
 
-/* Reads up to max_rows rows of source_dim() values. *n_rows is less than
- * max_rows only at the end, 0 there from then on. Values are as the file has
- * them, NaN and Inf included. -errno, NB_ERR_SOURCE (names line or row). */
+/* Line of the file that row `row` stands in, counted from 1, for messages; 0
+ * where the format has no lines. */
+uint64_t source_line(const struct source *source, uint64_t row);
+
+/* Reads up to max_rows rows of source_dim() values, max_rows > 0. *n_rows is
+ * less than max_rows only at the end, 0 there from then on. Values are as the
+ * file has them, NaN and Inf included; what is beyond fp32 reads as Inf.
+ * -errno, NB_ERR_SOURCE (names the row, or line and field counted from 1). */
 int source_read(struct source *source, float *values, size_t max_rows,
                 size_t *n_rows, struct nb_errctx *err);
 

@@ -1,0 +1,58 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* What a format of sources.def implements. */
+#ifndef NB_STORAGE_SOURCE_FORMAT_H
+#define NB_STORAGE_SOURCE_FORMAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "quant/nibble.h"
+
+#define SOURCE_HEAD_BYTES ((size_t)64 * 1024) /* what detection looks at */
+
+/* First member of every format's own struct. */
+struct source {
+    const struct source_format *format;
+    char *path;
+    int fd;
+    uint64_t file_bytes;
+    uint64_t bytes_read; /* of the file; for progress */
+    uint32_t dim;        /* set by init */
+    uint64_t n_rows;     /* set by init; SOURCE_ROWS_UNKNOWN */
+};
+
+struct source_format {
+    const char *name;
+    size_t struct_bytes; /* of the struct that begins with struct source */
+    /* Whether the first n bytes of a file (all of it if n is less than
+     * SOURCE_HEAD_BYTES) look like this format; a NUL follows them. */
+    bool (*probe)(const uint8_t *head, size_t n);
+    /* Reads up to the first row, with the descriptor at 0 and the rest of the
+     * struct zeroed; on error too, fini is called. */
+    int (*init)(struct source *source, struct nb_errctx *err);
+    /* Contract of source_read(), max_rows > 0. */
+    int (*read)(struct source *source, float *values, size_t max_rows,
+                size_t *n_rows, struct nb_errctx *err);
+    /* Back to the first row. */
+    int (*rewind)(struct source *source, struct nb_errctx *err);
+    void (*fini)(struct source *source);
+    /* Line of a row counted from 1; NULL where there are no lines. */
+    uint64_t (*line)(const struct source *source, uint64_t row);
+};
+
+#define SOURCE(name) extern const struct source_format source_##name;
+#include "storage/sources.def"
+#undef SOURCE
+
+/* Reads n bytes at the descriptor's position, counted in bytes_read; *got < n
+ * only at the end of the file. -errno. */
+int source_read_bytes(struct source *source, void *to, size_t n, size_t *got,
+                      struct nb_errctx *err);
+
+/* Moves the descriptor, and bytes_read with it. -errno. */
+int source_seek(struct source *source, uint64_t offset, struct nb_errctx *err);
+
+#endif
