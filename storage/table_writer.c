@@ -17,7 +17,8 @@ struct table_writer {
     struct nb_format format;
     size_t stride;
     uint64_t n_rows;
-    uint64_t rows_end; /* where the next row goes */
+    uint64_t rows_end;   /* where the next row goes */
+    uint64_t file_bytes; /* 0 before commit */
 };
 
 int table_writer_create(const char *path, const struct nb_format *format,
@@ -143,7 +144,13 @@ int table_writer_commit(struct table_writer *writer, const char *metadata,
     if (rv != 0) {
         return rv;
     }
+    writer->file_bytes = header.file_bytes;
     return atomic_file_commit(writer->file, err);
+}
+
+uint64_t table_writer_file_bytes(const struct table_writer *writer)
+{
+    return writer->file_bytes;
 }
 
 void table_writer_destroy(struct table_writer *writer)

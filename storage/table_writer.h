@@ -23,14 +23,19 @@ int table_writer_create(const char *path, const struct nb_format *format,
 /* Bytes from row to row that append expects and the file has. */
 size_t table_writer_stride(const struct table_writer *writer);
 
-/* Appends n_rows encoded rows, `stride` bytes apart, padding zeroed. -errno. */
+/* Appends n_rows encoded rows, `stride` bytes apart, padding zeroed. -errno,
+ * NB_ERR_TOO_LARGE. */
 int table_writer_append(struct table_writer *writer, const void *rows,
                         size_t n_rows, struct nb_errctx *err);
 
 /* Completes the file with `metadata` (one JSON object, as text) and renames it
- * to its final name; the directory is synced too. -errno. */
+ * to its final name; the directory is synced too. -errno, NB_ERR_INVALID (no
+ * rows), NB_ERR_TOO_LARGE. */
 int table_writer_commit(struct table_writer *writer, const char *metadata,
                         struct nb_errctx *err);
+
+/* Bytes of the complete file; after commit. */
+uint64_t table_writer_file_bytes(const struct table_writer *writer);
 
 /* Frees; removes the temporary file if commit did not succeed. NULL allowed. */
 void table_writer_destroy(struct table_writer *writer);

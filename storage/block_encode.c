@@ -1,0 +1,88 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "storage/block_encode.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+uint64_t zero_nonfinite(float *values, size_t n)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(values[i])) {
+            values[i] = 0;
+            count++;
+        }
+    }
+    return count;
+}
+
+static int fail_value(const struct build_job *job, int rv, uint64_t row,
+                      size_t column, float value, struct nb_errctx *err)
+{
+    uint64_t line_number = source_line(job->source, row);
+    char line[40] = "";
+    if (line_number != 0) {
+        snprintf(line, sizeof(line), " (line %" PRIu64 ")", line_number);
+    }
+    const char *advice = "beyond fp32 scales";
+    if (rv == NB_ERR_NONFINITE) {
+        advice = "not finite; --nan zero stores 0 instead";
+    } else if (job->format.scales == NB_SCALES_FP16) {
+        advice = "beyond fp16 scales; use --scales fp32";
+    }
+    return nb_fail(err, rv, "%s: row %" PRIu64 "%s, column %zu: %.9g is %s",
+                   job->input, row, line, column, (double)value, advice);
+}
+
+static int check_values(const struct build_job *job, uint64_t first_row,
+                        float *values, size_t n_rows, uint64_t *n_nonfinite,
+                        struct nb_errctx *err)
+{
+    uint32_t dim = job->format.dim;
+    size_t at;
+    *n_nonfinite = 0;
+    int rv = nb_check_values(&job->format, values, n_rows, &at);
+    if (rv == NB_ERR_NONFINITE && job->nan_policy == NAN_ZERO) {
+        *n_nonfinite = zero_nonfinite(values, n_rows * dim);
+        rv = nb_check_values(&job->format, values, n_rows, &at);
+    }
+    if (rv == NB_ERR_NONFINITE || rv == NB_ERR_OVERFLOW) {
+        return fail_value(job, rv, first_row + at / dim, at % dim, values[at],
+                          err);
+    }
+    return rv == 0 ? 0
+                   : nb_fail(err, rv, "%s: %s", job->input, nb_strerror(rv));
+}
+
+int block_encode(const struct build_job *job, uint64_t first_row, float *values,
+                 size_t n_rows, uint8_t *rows, struct encode_result *result,
+                 struct nb_errctx *err)
+{
+    const struct nb_format *format = &job->format;
+    *result = (struct encode_result){0};
+    int rv =
+        check_values(job, first_row, values, n_rows, &result->n_nonfinite, err);
+    if (rv != 0) {
+        return rv;
+    }
+    rv = nb_encode(format, job->search, values, n_rows, rows, job->stride);
+    struct nb_rows encoded = {.format = *format,
+                              .base = rows,
+                              .n_rows = n_rows,
+                              .stride = job->stride};
+    float decoded[NB_DIM_MAX];
+    for (size_t i = 0; i < n_rows && rv == 0; i++) {
+        rv = nb_decode(&encoded, i, 1, NB_FP32, decoded);
+        if (rv == 0) {
+            struct nb_row_error error;
+            nb_row_error(values + i * format->dim, decoded, format->dim,
+                         &error);
+            error_sums_add_row(&result->sums, &error);
+        }
+    }
+    return rv == 0 ? 0
+                   : nb_fail(err, rv, "%s: %s", job->input, nb_strerror(rv));
+}

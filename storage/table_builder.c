@@ -1,0 +1,210 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "storage/table_builder.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "storage/build_pipeline.h"
+#include "storage/source.h"
+#include "storage/table_metadata.h"
+#include "storage/table_writer.h"
+
+/* One build, from part to part. */
+struct build {
+    const struct build_options *options;
+    struct source *source;
+    struct table_writer *writer;
+    struct build_pipeline *pipeline;
+    struct build_job job;
+    struct error_sums sums;
+    uint64_t n_rows;
+    uint64_t n_nonfinite;
+    struct nb_errctx *err;
+};
+
+static double now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Encoding threads: as asked, or one a processor this process may use; no more
+ * than there are blocks. */
+static unsigned choose_threads(const struct build *build)
+{
+    uint64_t threads = build->options->threads;
+    if (threads == 0) {
+        cpu_set_t set;
+        threads = sched_getaffinity(0, sizeof(set), &set) == 0
+                      ? (uint64_t)CPU_COUNT(&set)
+                      : 1;
+    }
+    uint64_t rows = source_rows(build->source);
+    uint64_t per_block = block_rows(source_dim(build->source));
+    if (rows != SOURCE_ROWS_UNKNOWN && threads > rows / per_block + 1) {
+        threads = rows / per_block + 1;
+    }
+    return threads < BUILD_THREADS_MAX ? (unsigned)threads : BUILD_THREADS_MAX;
+}
+
+/* The rename would replace the source by its table. */
+static int check_distinct(const struct build_options *options,
+                          struct nb_errctx *err)
+{
+    struct stat in;
+    struct stat out;
+    if (stat(options->input, &in) == 0 && stat(options->output, &out) == 0 &&
+        in.st_dev == out.st_dev && in.st_ino == out.st_ino) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "%s: is the input, will not replace it",
+                       options->output);
+    }
+    return 0;
+}
+
+static int make_job(struct build *build)
+{
+    const struct build_options *options = build->options;
+    struct build_job *job = &build->job;
+    *job = (struct build_job){
+        .source = build->source,
+        .input = options->input,
+        .nan_policy = options->nan_policy,
+        .format = {.dim = source_dim(build->source), .scales = options->scales},
+        .threads = choose_threads(build),
+    };
+    int rv = nb_codec_by_name(options->codec, &job->format.codec);
+    if (rv != 0) {
+        return nb_fail(build->err, rv, "no codec called '%s'", options->codec);
+    }
+    rv = nb_search_by_name(options->search, &job->search);
+    if (rv != 0) {
+        return nb_fail(build->err, rv, "no search called '%s'",
+                       options->search);
+    }
+    return 0;
+}
+
+static void show_progress(const struct build *build, uint64_t bytes_read)
+{
+    const struct build_options *options = build->options;
+    if (options->progress == NULL) {
+        return;
+    }
+    const struct progress progress = {
+        .rows = build->n_rows,
+        .rows_total = source_rows(build->source),
+        .bytes = bytes_read,
+        .bytes_total = source_bytes(build->source),
+    };
+    options->progress(options->progress_arg, &progress);
+}
+
+static int write_rows(struct build *build)
+{
+    struct encoded_block block;
+    do {
+        int rv = build_pipeline_next(build->pipeline, &block, build->err);
+        if (rv != 0) {
+            return rv;
+        }
+        rv = table_writer_append(build->writer, block.rows, block.n_rows,
+                                 build->err);
+        if (rv != 0) {
+            return rv;
+        }
+        build->n_rows += block.n_rows;
+        build->n_nonfinite += block.n_nonfinite;
+        error_sums_add(&build->sums, &block.sums);
+        show_progress(build, block.source_bytes_read);
+    } while (!block.last);
+    if (build->n_rows == 0) {
+        return nb_fail(build->err, NB_ERR_SOURCE, "%s: no rows",
+                       build->options->input);
+    }
+    return 0;
+}
+
+static int commit(struct build *build, struct table_stats *stats)
+{
+    const struct build_options *options = build->options;
+    *stats =
+        error_sums_stats(&build->sums, build->n_rows, build->job.format.dim);
+    const struct table_origin origin = {
+        .search = options->search,
+        .source = options->input,
+        .source_format = source_format(build->source),
+        .source_rows = build->n_rows,
+        .n_nonfinite = build->n_nonfinite,
+        .stats = *stats,
+    };
+    char *metadata;
+    int rv = table_metadata_format(&origin, &metadata);
+    if (rv != 0) {
+        return nb_fail(build->err, rv, "%s: out of memory", options->output);
+    }
+    rv = table_writer_commit(build->writer, metadata, build->err);
+    free(metadata);
+    return rv;
+}
+
+static int build_parts(struct build *build, struct table_stats *stats)
+{
+    const struct build_options *options = build->options;
+    int rv = source_open(options->input, options->input_format, &build->source,
+                         build->err);
+    if (rv == 0) {
+        rv = check_distinct(options, build->err);
+    }
+    if (rv == 0) {
+        rv = make_job(build);
+    }
+    if (rv == 0) {
+        rv = table_writer_create(options->output, &build->job.format,
+                                 &build->writer, build->err);
+    }
+    if (rv != 0) {
+        return rv;
+    }
+    build->job.stride = table_writer_stride(build->writer);
+    rv = build_pipeline_create(&build->job, &build->pipeline, build->err);
+    if (rv == 0) {
+        rv = write_rows(build);
+    }
+    if (rv == 0) {
+        rv = commit(build, stats);
+    }
+    return rv;
+}
+
+int table_build(const struct build_options *options,
+                struct build_report *report, struct nb_errctx *err)
+{
+    double start = now_s();
+    struct build build = {.options = options, .err = err};
+    struct table_stats stats;
+    int rv = build_parts(&build, &stats);
+    if (rv == 0) {
+        *report = (struct build_report){
+            .input_format = source_format(build.source),
+            .format = build.job.format,
+            .n_rows = build.n_rows,
+            .source_bytes = source_bytes(build.source),
+            .file_bytes = table_writer_file_bytes(build.writer),
+            .n_nonfinite = build.n_nonfinite,
+            .stats = stats,
+            .seconds = now_s() - start,
+            .threads = build.job.threads,
+        };
+    }
+    /* The threads use the source: they end first. */
+    build_pipeline_destroy(build.pipeline);
+    table_writer_destroy(build.writer);
+    source_close(build.source);
+    return rv;
+}
