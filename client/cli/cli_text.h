@@ -1,0 +1,31 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* Numbers and foreign text made fit to read. */
+#ifndef NB_CLI_CLI_TEXT_H
+#define NB_CLI_CLI_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Room for any of these. */
+struct cli_text {
+    char text[96];
+};
+
+/* "2,444" */
+struct cli_text text_count(uint64_t count);
+/* "86,016 bytes (84.0 KiB)" */
+struct cli_text text_bytes(uint64_t bytes);
+/* "3 days 2 h", "5 min 2 s", "1.25 s": the two greatest units */
+struct cli_text text_duration(double seconds);
+/* Rows a second, "1,234 rows/s". */
+struct cli_text text_rate(uint64_t rows, double seconds);
+/* part of whole, "14.7 %" */
+struct cli_text text_percent(double part, double whole);
+
+/* Text from outside with nothing in it that a terminal would obey, cut to fit
+ * with "..." */
+struct cli_text text_foreign(const char *text);
+
+#endif

@@ -1,0 +1,41 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include <stdio.h>
+
+#include "client/cli/command.h"
+
+static void print_commands(void)
+{
+    printf("Usage: nibble COMMAND [OPTION]...\n\n"
+           "Packs embedding tables into 4-bit files and asks servers for their "
+           "rows.\n\n");
+    const struct command *command;
+    for (size_t i = 0; (command = command_at(i)) != NULL; i++) {
+        printf("  %-10s %s\n", command->name, command->help);
+    }
+    printf("\n'nibble COMMAND --help' explains a command, with an example.\n"
+           "Exit status: 0 done, 1 the work failed, 2 wrong usage.\n");
+}
+
+int cmd_help(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_commands();
+        return COMMAND_DONE;
+    }
+    const struct command *command = command_by_name(argv[1]);
+    if (command == NULL || argc > 2) {
+        fprintf(stderr, "nibble help: there is no command '%s' (see 'nibble "
+                        "help')\n",
+                argv[argc - 1]);
+        return COMMAND_USAGE;
+    }
+    if (command->run == cmd_help) {
+        print_commands();
+        return COMMAND_DONE;
+    }
+    char help[] = "--help";
+    char *ask[] = {argv[1], help, NULL};
+    return command->run(2, ask);
+}

@@ -1,0 +1,48 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* nibble, the command-line tool: finds the command and runs it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "client/cli/command.h"
+
+/* "-h", "--help" and "--version" are what people try first. */
+static const char *without_dashes(const char *word)
+{
+    if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0) {
+        return "help";
+    }
+    return strcmp(word, "--version") == 0 ? "version" : word;
+}
+
+/* A command is done when what it printed has left the process. */
+static int flush(const char *command, int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return status;
+    }
+    const struct nb_errctx err = {"standard output: cannot write"};
+    return command_fail(command, 0, &err);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        fprintf(stderr, "nibble: no command given (see 'nibble help')\n");
+        return COMMAND_USAGE;
+    }
+    struct nb_errctx err = {""};
+    if (nb_isa_check(&err) != 0) {
+        fprintf(stderr, "nibble: %s\n", err.text);
+        return COMMAND_USAGE;
+    }
+    const struct command *command = command_by_name(without_dashes(argv[1]));
+    if (command == NULL) {
+        fprintf(stderr, "nibble: there is no command '%s' (see 'nibble "
+                        "help')\n",
+                argv[1]);
+        return COMMAND_USAGE;
+    }
+    return flush(command->name, command->run(argc - 1, argv + 1));
+}

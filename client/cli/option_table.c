@@ -1,0 +1,260 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "client/cli/option_table.h"
+
+#include <assert.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/cli/command.h"
+#include "client/cli/number_list.h"
+
+#define ROWS_MAX 32
+/* Values of getopt's `val`, above those of characters. */
+enum { HELP = 256, FIRST_ROW };
+/* Column of --help at which explanations begin. */
+#define HELP_COLUMN 26
+
+/* ---- help ------------------------------------------------------------- */
+
+/* Prints text whose further lines are to stand below its first. */
+static void print_indented(const char *text, int indent)
+{
+    for (const char *line = text; line != NULL;) {
+        const char *end = strchr(line, '\n');
+        int n = end != NULL ? (int)(end - line) : (int)strlen(line);
+        printf("%.*s\n", n, line);
+        line = end != NULL ? end + 1 : NULL;
+        if (line != NULL) {
+            printf("%*s", indent, "");
+        }
+    }
+}
+
+static void print_choices(FILE *to, const struct option_row *row)
+{
+    const char *choice;
+    for (size_t i = 0; (choice = row->choices(i)) != NULL; i++) {
+        fprintf(to, "%s%s", i > 0 ? ", " : "", choice);
+    }
+}
+
+static void print_row(const struct option_row *row)
+{
+    int n = printf("  --%s%s%s", row->name, row->value != NULL ? " " : "",
+                   row->value != NULL ? row->value : "");
+    if (n >= HELP_COLUMN) {
+        printf("\n%*s", HELP_COLUMN, "");
+    } else {
+        printf("%*s", HELP_COLUMN - n, "");
+    }
+    print_indented(row->help, HELP_COLUMN);
+    if (row->choices != NULL) {
+        printf("%*sone of: ", HELP_COLUMN, "");
+        print_choices(stdout, row);
+        printf("\n");
+    }
+    if (row->required) {
+        printf("%*s(required)\n", HELP_COLUMN, "");
+    } else if (row->fallback != NULL) {
+        printf("%*s(default: %s)\n", HELP_COLUMN, "", row->fallback);
+    }
+}
+
+static void print_usage(const struct option_table *table)
+{
+    printf("Usage: nibble %s", table->command);
+    if (table->operand != NULL) {
+        printf(table->operand_optional ? " [%s]" : " %s", table->operand);
+    }
+    for (size_t i = 0; i < table->n_rows; i++) {
+        if (table->rows[i].required) {
+            printf(" --%s %s", table->rows[i].name, table->rows[i].value);
+        }
+    }
+    printf("%s\n\n", table->n_rows > 0 ? " [OPTION]..." : "");
+}
+
+static void print_help(const struct option_table *table)
+{
+    print_usage(table);
+    printf("%s\n", table->about);
+    if (table->n_rows > 0) {
+        printf("\n");
+    }
+    for (size_t i = 0; i < table->n_rows; i++) {
+        print_row(&table->rows[i]);
+    }
+    printf("\nExample:\n  ");
+    print_indented(table->example, 2);
+}
+
+/* ---- parsing ---------------------------------------------------------- */
+
+static int wrong_choice(const struct option_table *table,
+                        const struct option_row *row, const char *text)
+{
+    fprintf(stderr, "nibble %s: --%s: no '%s', there is ", table->command,
+            row->name, text);
+    print_choices(stderr, row);
+    fprintf(stderr, "\n");
+    return COMMAND_USAGE;
+}
+
+static int take_choice(const struct option_table *table,
+                       const struct option_row *row, const char *text,
+                       void *field)
+{
+    const char *choice;
+    for (size_t i = 0; (choice = row->choices(i)) != NULL; i++) {
+        if (strcmp(choice, text) != 0) {
+            continue;
+        }
+        if (row->type == OPTION_INDEX) {
+            *(uint32_t *)field = (uint32_t)i;
+        } else {
+            *(const char **)field = choice;
+        }
+        return 0;
+    }
+    return wrong_choice(table, row, text);
+}
+
+static int take_number(const struct option_table *table,
+                       const struct option_row *row, const char *text,
+                       uint64_t *field)
+{
+    uint64_t value;
+    if (!number_parse(text, strlen(text), &value) || value < row->min ||
+        value > row->max) {
+        return command_misused(
+            table->command,
+            "--%s: '%s' is not a whole number from %llu to %llu", row->name,
+            text, (unsigned long long)row->min, (unsigned long long)row->max);
+    }
+    *field = value;
+    return 0;
+}
+
+/* 0, or an exit status. */
+static int take_value(const struct option_table *table,
+                      const struct option_row *row, const char *text,
+                      void *args)
+{
+    void *field = (char *)args + row->offset;
+    switch (row->type) {
+    case OPTION_FLAG:
+        *(bool *)field = true;
+        return 0;
+    case OPTION_TEXT:
+        *(const char **)field = text;
+        return 0;
+    case OPTION_NUMBER:
+        return take_number(table, row, text, field);
+    case OPTION_NAME:
+    case OPTION_INDEX:
+        return take_choice(table, row, text, field);
+    }
+    return 0;
+}
+
+static int take_fallbacks(const struct option_table *table, void *args)
+{
+    int status = 0;
+    for (size_t i = 0; i < table->n_rows && status == 0; i++) {
+        const struct option_row *row = &table->rows[i];
+        if (row->fallback != NULL) {
+            status = take_value(table, row, row->fallback, args);
+        }
+    }
+    return status;
+}
+
+static int take_operand(const struct option_table *table, int argc, char **argv,
+                        void *args)
+{
+    int n = argc - optind;
+    if (n > (table->operand != NULL ? 1 : 0)) {
+        return command_misused(table->command, "'%s' is one operand too many",
+                               argv[argc - 1]);
+    }
+    if (n == 1) {
+        *(const char **)((char *)args + table->operand_offset) = argv[optind];
+    } else if (table->operand != NULL && !table->operand_optional) {
+        return command_misused(table->command, "no %s given", table->operand);
+    }
+    return 0;
+}
+
+static int check_required(const struct option_table *table, const bool *given)
+{
+    for (size_t i = 0; i < table->n_rows; i++) {
+        if (table->rows[i].required && !given[i]) {
+            return command_misused(table->command, "--%s is missing",
+                                   table->rows[i].name);
+        }
+    }
+    return 0;
+}
+
+static void make_long_options(const struct option_table *table,
+                              struct option *options)
+{
+    assert(table->n_rows <= ROWS_MAX);
+    for (size_t i = 0; i < table->n_rows; i++) {
+        const struct option_row *row = &table->rows[i];
+        options[i] = (struct option){
+            .name = row->name,
+            .has_arg = row->type == OPTION_FLAG ? no_argument
+                                                : required_argument,
+            .val = FIRST_ROW + (int)i,
+        };
+    }
+    options[table->n_rows] = (struct option){.name = "help", .val = HELP};
+    options[table->n_rows + 1] = (struct option){0};
+}
+
+/* What getopt stumbled over: '?' or ':', told by the argument it was at. */
+static int refuse(const struct option_table *table, int problem, char **argv)
+{
+    const char *at = argv[optind - 1];
+    return command_misused(table->command,
+                           problem == ':' ? "%s needs a value"
+                                          : "there is no option '%s'",
+                           at);
+}
+
+bool options_parse(const struct option_table *table, int argc, char **argv,
+                   void *args, int *status)
+{
+    struct option options[ROWS_MAX + 2];
+    bool given[ROWS_MAX] = {false};
+    make_long_options(table, options);
+    *status = take_fallbacks(table, args);
+    optind = 0; /* glibc: start anew, also after an earlier command line */
+    int value;
+    while (*status == 0 &&
+           /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread */
+           (value = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+        if (value == 'h' || value == HELP) {
+            print_help(table);
+            return false;
+        }
+        if (value < FIRST_ROW) {
+            *status = refuse(table, value, argv);
+            return false;
+        }
+        int i = value - FIRST_ROW;
+        given[i] = true;
+        *status = take_value(table, &table->rows[i], optarg, args);
+    }
+    if (*status == 0) {
+        *status = take_operand(table, argc, argv, args);
+    }
+    if (*status == 0) {
+        *status = check_required(table, given);
+    }
+    return *status == 0;
+}

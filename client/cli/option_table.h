@@ -1,0 +1,55 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* One table a command: it drives parsing, --help and the messages about wrong
+ * usage. */
+#ifndef NB_CLI_OPTION_TABLE_H
+#define NB_CLI_OPTION_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum option_type {
+    OPTION_FLAG,   /* bool, takes no value */
+    OPTION_TEXT,   /* const char * */
+    OPTION_NUMBER, /* uint64_t, min to max */
+    OPTION_NAME,   /* const char *, one of the choices */
+    OPTION_INDEX   /* uint32_t, which of the choices */
+};
+
+/* Name of the i-th choice; NULL past the end. */
+typedef const char *option_choice_fn(size_t i);
+
+struct option_row {
+    const char *name; /* without dashes */
+    enum option_type type;
+    size_t offset;        /* of the field in the command's arguments */
+    const char *value;    /* what help calls the value */
+    const char *help;     /* one line or more, without the final newline */
+    const char *fallback; /* value where the option is not given, or NULL */
+    bool required;
+    uint64_t min, max;         /* OPTION_NUMBER */
+    option_choice_fn *choices; /* OPTION_NAME, OPTION_INDEX */
+};
+
+struct option_table {
+    const char *command;
+    const char *operand;   /* what help calls the operand, NULL: takes none */
+    size_t operand_offset; /* of its const char * in the arguments */
+    bool operand_optional;
+    const char *about;   /* some lines, without the final newline */
+    const char *example; /* likewise, a command line a line */
+    const struct option_row *rows;
+    size_t n_rows;
+};
+
+/*
+ * Fills the command's arguments, fallbacks included; texts are borrowed from
+ * argv. True if the command is to go on; otherwise *status is what to exit
+ * with: --help was answered, or wrong usage was told.
+ */
+bool options_parse(const struct option_table *table, int argc, char **argv,
+                   void *args, int *status);
+
+#endif

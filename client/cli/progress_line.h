@@ -1,0 +1,28 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* One line on the terminal that tells how far long work is; none where stderr
+ * is not a terminal. */
+#ifndef NB_CLI_PROGRESS_LINE_H
+#define NB_CLI_PROGRESS_LINE_H
+
+#include <stdbool.h>
+
+#include "storage/table_builder.h"
+
+struct progress_line {
+    const char *doing; /* "quantizing" */
+    double started;    /* seconds of the monotonic clock */
+    double shown;      /* likewise, of the last time; 0: never */
+    bool enabled;
+};
+
+void progress_line_begin(struct progress_line *line, const char *doing);
+
+/* A progress_fn; `line` is the struct progress_line. */
+void progress_line_show(void *line, const struct progress *progress);
+
+/* Wipes the line. */
+void progress_line_end(struct progress_line *line);
+
+#endif
