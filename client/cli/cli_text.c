@@ -25,8 +25,8 @@ struct cli_text text_count(uint64_t count)
 
 struct cli_text text_bytes(uint64_t bytes)
 {
-    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB",
-                                        "EiB"};
+    static const char *const units[] = {"KiB", "MiB", "GiB",
+                                        "TiB", "PiB", "EiB"};
     struct cli_text made;
     struct cli_text count = text_count(bytes);
     if (bytes < 1024) {
@@ -65,11 +65,11 @@ struct cli_text text_duration(double seconds)
     while (left < units[i].seconds) {
         i++;
     }
-    snprintf(made.text, sizeof(made.text), "%llu %s %llu %s",
-             (unsigned long long)(left / units[i].seconds), units[i].name,
-             (unsigned long long)(left % units[i].seconds /
-                                  units[i + 1].seconds),
-             units[i + 1].name);
+    snprintf(
+        made.text, sizeof(made.text), "%llu %s %llu %s",
+        (unsigned long long)(left / units[i].seconds), units[i].name,
+        (unsigned long long)(left % units[i].seconds / units[i + 1].seconds),
+        units[i + 1].name);
     return made;
 }
 

@@ -26,8 +26,9 @@ int cmd_help(int argc, char **argv)
     }
     const struct command *command = command_by_name(argv[1]);
     if (command == NULL || argc > 2) {
-        fprintf(stderr, "nibble help: there is no command '%s' (see 'nibble "
-                        "help')\n",
+        fprintf(stderr,
+                "nibble help: there is no command '%s' (see 'nibble "
+                "help')\n",
                 argv[argc - 1]);
         return COMMAND_USAGE;
     }

@@ -10,7 +10,11 @@
 #include "quant/nibble.h"
 
 /* Exit status of the program, and so of every command. */
-enum { COMMAND_DONE = 0, COMMAND_FAILED = 1, COMMAND_USAGE = 2 };
+enum {
+    COMMAND_DONE = 0,
+    COMMAND_FAILED = 1,
+    COMMAND_USAGE = 2
+};
 
 /* argv[0] is the command's name. Returns an exit status. */
 typedef int command_fn(int argc, char **argv);

@@ -16,6 +16,12 @@ json_t *json_number(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+json_t *json_count(uint64_t count)
+{
+    return count <= INT64_MAX ? json_integer((json_int_t)count)
+                              : json_sprintf("%llu", (unsigned long long)count);
+}
+
 json_t *json_text(const char *text)
 {
     json_t *value = json_string(text);
@@ -32,6 +38,26 @@ json_t *json_text(const char *text)
     value = json_string(copy);
     free(copy);
     return value;
+}
+
+static void drop(json_t **container)
+{
+    json_decref(*container);
+    *container = NULL;
+}
+
+void json_put(json_t **object, const char *key, json_t *value)
+{
+    if (json_object_set_new(*object, key, value) != 0) {
+        drop(object);
+    }
+}
+
+void json_append(json_t **array, json_t *value)
+{
+    if (json_array_append_new(*array, value) != 0) {
+        drop(array);
+    }
 }
 
 int json_line_print(const char *command, json_t *object)

@@ -39,8 +39,9 @@ int main(int argc, char **argv)
     }
     const struct command *command = command_by_name(without_dashes(argv[1]));
     if (command == NULL) {
-        fprintf(stderr, "nibble: there is no command '%s' (see 'nibble "
-                        "help')\n",
+        fprintf(stderr,
+                "nibble: there is no command '%s' (see 'nibble "
+                "help')\n",
                 argv[1]);
         return COMMAND_USAGE;
     }

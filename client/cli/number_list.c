@@ -55,8 +55,8 @@ static void skip_blanks(struct items *items)
 static bool next_item(struct items *items, const char **item, size_t *n)
 {
     skip_blanks(items);
-    bool comma = items->n_taken > 0 && items->at < items->end &&
-                 *items->at == ',';
+    bool comma =
+        items->n_taken > 0 && items->at < items->end && *items->at == ',';
     if (comma) {
         items->at++;
         skip_blanks(items);
@@ -272,7 +272,8 @@ static int take_weights(const char *bag, size_t bytes, size_t index,
         }
     }
     if (items.n_taken != length) {
-        return nb_fail(err, NB_ERR_INVALID, "bag %zu has %zu ids but %zu "
+        return nb_fail(err, NB_ERR_INVALID,
+                       "bag %zu has %zu ids but %zu "
                        "weights",
                        index + 1, length, items.n_taken);
     }
@@ -284,7 +285,8 @@ int weights_parse(const char *text, const struct bag_list *bags,
 {
     size_t n_bags = count_bags(text);
     if (n_bags != bags->n_bags) {
-        return nb_fail(err, NB_ERR_INVALID, "%zu bags of weights for %zu bags "
+        return nb_fail(err, NB_ERR_INVALID,
+                       "%zu bags of weights for %zu bags "
                        "of ids",
                        n_bags, bags->n_bags);
     }

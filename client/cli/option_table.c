@@ -13,9 +13,28 @@
 
 #define ROWS_MAX 32
 /* Values of getopt's `val`, above those of characters. */
-enum { HELP = 256, FIRST_ROW };
+enum {
+    HELP = 256,
+    FIRST_ROW
+};
 /* Column of --help at which explanations begin. */
 #define HELP_COLUMN 26
+
+/* The i-th row of all groups together; NULL past the end. *offset is where its
+ * field is in the arguments. */
+static const struct option_row *row_at(const struct option_table *table,
+                                       size_t i, size_t *offset)
+{
+    for (size_t g = 0; g < OPTION_GROUPS_MAX; g++) {
+        const struct option_group *group = &table->groups[g];
+        if (i < group->n_rows) {
+            *offset = group->offset + group->rows[i].offset;
+            return &group->rows[i];
+        }
+        i -= group->n_rows;
+    }
+    return NULL;
+}
 
 /* ---- help ------------------------------------------------------------- */
 
@@ -69,23 +88,26 @@ static void print_usage(const struct option_table *table)
     if (table->operand != NULL) {
         printf(table->operand_optional ? " [%s]" : " %s", table->operand);
     }
-    for (size_t i = 0; i < table->n_rows; i++) {
-        if (table->rows[i].required) {
-            printf(" --%s %s", table->rows[i].name, table->rows[i].value);
+    const struct option_row *row;
+    size_t offset;
+    size_t n_rows = 0;
+    for (; (row = row_at(table, n_rows, &offset)) != NULL; n_rows++) {
+        if (row->required) {
+            printf(" --%s %s", row->name, row->value);
         }
     }
-    printf("%s\n\n", table->n_rows > 0 ? " [OPTION]..." : "");
+    printf("%s\n\n", n_rows > 0 ? " [OPTION]..." : "");
 }
 
 static void print_help(const struct option_table *table)
 {
     print_usage(table);
     printf("%s\n", table->about);
-    if (table->n_rows > 0) {
-        printf("\n");
-    }
-    for (size_t i = 0; i < table->n_rows; i++) {
-        print_row(&table->rows[i]);
+    const struct option_row *row;
+    size_t offset;
+    for (size_t i = 0; (row = row_at(table, i, &offset)) != NULL; i++) {
+        printf("%s", i == 0 ? "\n" : "");
+        print_row(row);
     }
     printf("\nExample:\n  ");
     print_indented(table->example, 2);
@@ -141,9 +163,8 @@ static int take_number(const struct option_table *table,
 /* 0, or an exit status. */
 static int take_value(const struct option_table *table,
                       const struct option_row *row, const char *text,
-                      void *args)
+                      void *field)
 {
-    void *field = (char *)args + row->offset;
     switch (row->type) {
     case OPTION_FLAG:
         *(bool *)field = true;
@@ -162,11 +183,14 @@ static int take_value(const struct option_table *table,
 
 static int take_fallbacks(const struct option_table *table, void *args)
 {
+    const struct option_row *row;
+    size_t offset;
     int status = 0;
-    for (size_t i = 0; i < table->n_rows && status == 0; i++) {
-        const struct option_row *row = &table->rows[i];
+    for (size_t i = 0; status == 0 && (row = row_at(table, i, &offset)) != NULL;
+         i++) {
         if (row->fallback != NULL) {
-            status = take_value(table, row, row->fallback, args);
+            status =
+                take_value(table, row, row->fallback, (char *)args + offset);
         }
     }
     return status;
@@ -190,10 +214,12 @@ static int take_operand(const struct option_table *table, int argc, char **argv,
 
 static int check_required(const struct option_table *table, const bool *given)
 {
-    for (size_t i = 0; i < table->n_rows; i++) {
-        if (table->rows[i].required && !given[i]) {
+    const struct option_row *row;
+    size_t offset;
+    for (size_t i = 0; (row = row_at(table, i, &offset)) != NULL; i++) {
+        if (row->required && !given[i]) {
             return command_misused(table->command, "--%s is missing",
-                                   table->rows[i].name);
+                                   row->name);
         }
     }
     return 0;
@@ -202,28 +228,29 @@ static int check_required(const struct option_table *table, const bool *given)
 static void make_long_options(const struct option_table *table,
                               struct option *options)
 {
-    assert(table->n_rows <= ROWS_MAX);
-    for (size_t i = 0; i < table->n_rows; i++) {
-        const struct option_row *row = &table->rows[i];
-        options[i] = (struct option){
+    const struct option_row *row;
+    size_t offset;
+    size_t n = 0;
+    for (; (row = row_at(table, n, &offset)) != NULL; n++) {
+        assert(n < ROWS_MAX);
+        options[n] = (struct option){
             .name = row->name,
-            .has_arg = row->type == OPTION_FLAG ? no_argument
-                                                : required_argument,
-            .val = FIRST_ROW + (int)i,
+            .has_arg =
+                row->type == OPTION_FLAG ? no_argument : required_argument,
+            .val = FIRST_ROW + (int)n,
         };
     }
-    options[table->n_rows] = (struct option){.name = "help", .val = HELP};
-    options[table->n_rows + 1] = (struct option){0};
+    options[n] = (struct option){.name = "help", .val = HELP};
+    options[n + 1] = (struct option){0};
 }
 
 /* What getopt stumbled over: '?' or ':', told by the argument it was at. */
 static int refuse(const struct option_table *table, int problem, char **argv)
 {
     const char *at = argv[optind - 1];
-    return command_misused(table->command,
-                           problem == ':' ? "%s needs a value"
-                                          : "there is no option '%s'",
-                           at);
+    return command_misused(
+        table->command,
+        problem == ':' ? "%s needs a value" : "there is no option '%s'", at);
 }
 
 bool options_parse(const struct option_table *table, int argc, char **argv,
@@ -246,9 +273,11 @@ bool options_parse(const struct option_table *table, int argc, char **argv,
             *status = refuse(table, value, argv);
             return false;
         }
-        int i = value - FIRST_ROW;
+        size_t offset;
+        size_t i = (size_t)(value - FIRST_ROW);
+        const struct option_row *row = row_at(table, i, &offset);
         given[i] = true;
-        *status = take_value(table, &table->rows[i], optarg, args);
+        *status = take_value(table, row, optarg, (char *)args + offset);
     }
     if (*status == 0) {
         *status = take_operand(table, argc, argv, args);

@@ -33,6 +33,20 @@ struct option_row {
     option_choice_fn *choices; /* OPTION_NAME, OPTION_INDEX */
 };
 
+/* Rows shared by several commands, or those of one. */
+struct option_group {
+    const struct option_row *rows;
+    size_t n_rows;
+    size_t offset; /* in the arguments, of what the rows' offsets are in */
+};
+
+#define OPTION_GROUPS_MAX 3
+#define OPTION_GROUP(array, at)                                                \
+    {                                                                          \
+        .rows = (array), .n_rows = sizeof(array) / sizeof((array)[0]),         \
+        .offset = (at)                                                         \
+    }
+
 struct option_table {
     const char *command;
     const char *operand;   /* what help calls the operand, NULL: takes none */
@@ -40,8 +54,7 @@ struct option_table {
     bool operand_optional;
     const char *about;   /* some lines, without the final newline */
     const char *example; /* likewise, a command line a line */
-    const struct option_row *rows;
-    size_t n_rows;
+    struct option_group groups[OPTION_GROUPS_MAX];
 };
 
 /*

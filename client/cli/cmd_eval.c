@@ -1,0 +1,148 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include <stdio.h>
+
+#include "client/cli/cli_text.h"
+#include "client/cli/command.h"
+#include "client/cli/json_line.h"
+#include "client/cli/option_table.h"
+#include "client/cli/progress_line.h"
+#include "client/cli/source_choices.h"
+#include "client/cli/table_report.h"
+#include "storage/source.h"
+#include "storage/table_eval.h"
+#include "storage/table_reader.h"
+
+struct eval_args {
+    const char *file;
+    const char *against;
+    const char *format;
+    bool json;
+};
+
+static const struct option_row rows[] = {
+    {.name = "against",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct eval_args, against),
+     .value = "SOURCE",
+     .required = true,
+     .help = "the vectors the table was made from"},
+    {.name = "format",
+     .type = OPTION_NAME,
+     .offset = offsetof(struct eval_args, format),
+     .value = "FORMAT",
+     .fallback = "auto",
+     .choices = source_choice_at,
+     .help = "of the source; 'auto' tells by the content"},
+    {.name = "json",
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct eval_args, json),
+     .help = "print one JSON object and nothing else"},
+};
+
+static const struct option_table options = {
+    .command = "eval",
+    .operand = "FILE.nbt",
+    .operand_offset = offsetof(struct eval_args, file),
+    .about = "Compares every row of a table file with the vectors it was made "
+             "from, and names\nthe rows that fared worst. The normalized l2 "
+             "loss is ||X - Q(X)|| / ||X|| over\nthe whole table: 0 is "
+             "perfect, 1 is as bad as all zeros.",
+    .example = "nibble eval glove.nbt --against glove.txt",
+    .groups = {OPTION_GROUP(rows, 0)},
+};
+
+static struct table_report report_of(const struct table *table,
+                                     const struct eval_report *eval)
+{
+    const struct table_info *info = table_info(table);
+    return (struct table_report){.format = info->format,
+                                 .n_rows = eval->n_rows,
+                                 .file_bytes = info->file_bytes,
+                                 .stats = eval->stats};
+}
+
+static void print_text(const struct eval_args *args, const struct table *table,
+                       const struct eval_report *eval)
+{
+    const struct table_report report = report_of(table, eval);
+    printf("%s against %s: %s rows x %u values\n", args->file, args->against,
+           text_count(eval->n_rows).text, report.format.dim);
+    table_report_print(&report);
+    printf("  cosine   %.6f on average, between a row and its original\n",
+           eval->cosine_mean);
+    printf("  ratio    fp32 is %.2f times as large\n", eval->compression);
+    printf("  worst rows, ||x - y|| / ||x||:\n");
+    for (unsigned i = 0; i < eval->n_worst; i++) {
+        printf("    row %-12s %.4f\n", text_count(eval->worst[i].row).text,
+               eval->worst[i].rel_err);
+    }
+}
+
+static json_t *json_worst(const struct eval_report *eval)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < eval->n_worst; i++) {
+        json_t *row = json_object();
+        json_put(&row, "row", json_count(eval->worst[i].row));
+        json_put(&row, "relative_error", json_number(eval->worst[i].rel_err));
+        json_append(&list, row);
+    }
+    return list;
+}
+
+static int print_json(const struct eval_args *args, const struct table *table,
+                      const struct eval_report *eval)
+{
+    const struct table_report report = report_of(table, eval);
+    json_t *object = json_object();
+    json_put(&object, "file", json_text(args->file));
+    json_put(&object, "against", json_text(args->against));
+    table_report_json(&report, &object);
+    json_put(&object, "cosine_mean", json_number(eval->cosine_mean));
+    json_put(&object, "compression", json_number(eval->compression));
+    json_put(&object, "worst_rows", json_worst(eval));
+    return json_line_print("eval", object);
+}
+
+static int evaluate(const struct eval_args *args, const struct table *table,
+                    struct eval_report *report, struct nb_errctx *err)
+{
+    struct source *source;
+    int rv = source_open(args->against, args->format, &source, err);
+    if (rv != 0) {
+        return rv;
+    }
+    struct progress_line line;
+    progress_line_begin(&line, "comparing");
+    rv = table_eval(table, source, progress_line_show, &line, report, err);
+    progress_line_end(&line);
+    source_close(source);
+    return rv;
+}
+
+int cmd_eval(int argc, char **argv)
+{
+    struct eval_args args = {0};
+    int status;
+    if (!options_parse(&options, argc, argv, &args, &status)) {
+        return status;
+    }
+    struct nb_errctx err = {""};
+    struct eval_report report;
+    struct table *table = NULL;
+    int rv = table_open(args.file, TABLE_VERIFY_FULL, &table, &err);
+    if (rv == 0) {
+        rv = evaluate(&args, table, &report, &err);
+    }
+    if (rv != 0) {
+        status = command_fail("eval", rv, &err);
+    } else if (args.json) {
+        status = print_json(&args, table, &report);
+    } else {
+        print_text(&args, table, &report);
+    }
+    table_close(table);
+    return status;
+}

@@ -1,0 +1,103 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include <string.h>
+
+#include "client/cli/command.h"
+#include "client/cli/number_list.h"
+#include "client/cli/option_table.h"
+#include "client/cli/query_output.h"
+#include "client/cli/server_query.h"
+
+struct lookup_args {
+    struct server_query query;
+    const char *ids;
+    const char *ids_file;
+};
+
+static const struct option_row rows[] = {
+    {.name = "ids",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct lookup_args, ids),
+     .value = "1,2,3",
+     .help = "ids of the rows; in a dense table an id is a row number,\n"
+             "the first being 0"},
+    {.name = "ids-file",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct lookup_args, ids_file),
+     .value = "FILE",
+     .help = "read the ids from a text file, parted by blanks, commas or\n"
+             "line ends; '-' is the standard input"},
+    {.name = "dtype",
+     .type = OPTION_INDEX,
+     .offset = offsetof(struct lookup_args, query.dtype),
+     .value = "TYPE",
+     .fallback = "fp32",
+     .choices = query_dtype_at,
+     .help = "how the values travel; 'packed' sends the stored 4-bit rows,\n"
+             "which are decoded here: a seventh of the network"},
+};
+
+static const struct option_table table = {
+    .command = "lookup",
+    .about = "Asks a server for rows of a table, by id, and prints them in the "
+             "order asked.\nAn id that is not in the table gives a row of "
+             "zeros, and is counted.",
+    .example = "nibble lookup --server 127.0.0.1:7700 --table glove --ids "
+               "0,1,2",
+    .groups = {OPTION_GROUP(rows, 0), OPTION_GROUP(query_table_rows, 0),
+               OPTION_GROUP(query_server_rows, 0)},
+};
+
+static int ask(const struct server_query *query, const struct id_list *ids)
+{
+    const struct nb_feature feature = {
+        .table = query->table,
+        .ids = {.u64 = ids->n > 0 ? ids->ids : NULL, .n = ids->n},
+    };
+    const struct nb_request request = {.model = query->model,
+                                       .version = query->version,
+                                       .dtype = query->dtype,
+                                       .features = &feature,
+                                       .n_features = 1};
+    const struct query_rows what = {
+        .command = "lookup", .noun = "row", .ids = ids->ids};
+    struct nb_errctx err = {""};
+    struct nb_client *client = NULL;
+    struct nb_reply reply;
+    int rv = query_connect(query, &client, &err);
+    if (rv == 0) {
+        rv = nb_client_lookup(client, &request, &reply, &err);
+    }
+    int status = rv == 0 ? query_output(query, &what, &reply)
+                         : command_fail("lookup", rv, &err);
+    nb_client_close(client);
+    return status;
+}
+
+int cmd_lookup(int argc, char **argv)
+{
+    struct lookup_args args = {0};
+    int status;
+    if (!options_parse(&table, argc, argv, &args, &status)) {
+        return status;
+    }
+    if ((args.ids == NULL) == (args.ids_file == NULL)) {
+        return command_misused("lookup", "give one of --ids and --ids-file");
+    }
+    struct nb_errctx err = {""};
+    struct id_list ids;
+    if (args.ids != NULL) {
+        if (id_list_parse(args.ids, strlen(args.ids), &ids, &err) != 0) {
+            return command_misused("lookup", "--ids: %s", err.text);
+        }
+    } else {
+        int rv = id_list_read(args.ids_file, &ids, &err);
+        if (rv != 0) {
+            return command_fail("lookup", rv, &err);
+        }
+    }
+    status = ask(&args.query, &ids);
+    id_list_fini(&ids);
+    return status;
+}

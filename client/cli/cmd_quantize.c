@@ -1,0 +1,202 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "client/cli/cli_text.h"
+#include "client/cli/command.h"
+#include "client/cli/json_line.h"
+#include "client/cli/option_table.h"
+#include "client/cli/progress_line.h"
+#include "client/cli/source_choices.h"
+#include "client/cli/table_report.h"
+#include "storage/table_builder.h"
+
+#define THREADS_MAX 1024
+
+struct quantize_args {
+    const char *input;
+    const char *output;
+    const char *format;
+    const char *codec;
+    const char *search;
+    const char *keys;
+    uint32_t scales;     /* enum nb_scales */
+    uint32_t nan_policy; /* enum nan_policy */
+    uint64_t threads;
+    bool json;
+};
+
+static const char *nan_policy_at(size_t i)
+{
+    static const char *const names[] = {
+        [NAN_REFUSE] = "refuse", [NAN_ZERO] = "zero"};
+    return i < sizeof(names) / sizeof(names[0]) ? names[i] : NULL;
+}
+
+#define AT(field) offsetof(struct quantize_args, field)
+
+static const struct option_row rows[] = {
+    {.name = "input",
+     .type = OPTION_TEXT,
+     .offset = AT(input),
+     .value = "FILE",
+     .required = true,
+     .help = "the trained vectors, a row each"},
+    {.name = "output",
+     .type = OPTION_TEXT,
+     .offset = AT(output),
+     .value = "FILE.nbt",
+     .required = true,
+     .help = "the table file; it appears whole or not at all"},
+    {.name = "format",
+     .type = OPTION_NAME,
+     .offset = AT(format),
+     .value = "FORMAT",
+     .fallback = "auto",
+     .choices = source_choice_at,
+     .help = "of the input; 'auto' tells by the content"},
+    {.name = "codec",
+     .type = OPTION_NAME,
+     .offset = AT(codec),
+     .value = "CODEC",
+     .fallback = "q4",
+     .choices = nb_codec_at,
+     .help = "how rows are stored"},
+    {.name = "search",
+     .type = OPTION_NAME,
+     .offset = AT(search),
+     .value = "SEARCH",
+     .fallback = "greedy",
+     .choices = nb_search_at,
+     .help = "how the range of each row is found: asym takes its extremes,\n"
+             "greedy looks for the range of least error"},
+    {.name = "scales",
+     .type = OPTION_INDEX,
+     .offset = AT(scales),
+     .value = "TYPE",
+     .fallback = "fp16",
+     .choices = table_scales_at,
+     .help = "type of each row's scale and bias; fp32 is for values beyond\n"
+             "65,504, and takes 4 bytes a row more"},
+    {.name = "nan",
+     .type = OPTION_INDEX,
+     .offset = AT(nan_policy),
+     .value = "POLICY",
+     .fallback = "refuse",
+     .choices = nan_policy_at,
+     .help = "what a NaN or an infinity in the input does: fail, naming row\n"
+             "and column, or count as 0"},
+    {.name = "keys",
+     .type = OPTION_TEXT,
+     .offset = AT(keys),
+     .value = "none",
+     .fallback = "none",
+     .help = "tables are dense: an id is a row number, the first being 0"},
+    {.name = "threads",
+     .type = OPTION_NUMBER,
+     .offset = AT(threads),
+     .value = "N",
+     .fallback = "0",
+     .max = THREADS_MAX,
+     .help = "threads that quantize; 0 is one a processor. The file is the\n"
+             "same for any number"},
+    {.name = "json",
+     .type = OPTION_FLAG,
+     .offset = AT(json),
+     .help = "print one JSON object and nothing else"},
+};
+
+static const struct option_table options = {
+    .command = "quantize",
+    .about = "Turns trained fp32 vectors into a packed table file that nibbled "
+             "serves, and says\nwhat that costs in precision. Memory use does "
+             "not depend on the table's size.",
+    .example = "nibble quantize --input glove.txt --output glove.nbt",
+    .groups = {OPTION_GROUP(rows, 0)},
+};
+
+static struct table_report report_of(const struct build_report *build)
+{
+    return (struct table_report){.format = build->format,
+                                 .n_rows = build->n_rows,
+                                 .file_bytes = build->file_bytes,
+                                 .stats = build->stats};
+}
+
+static void print_text(const struct quantize_args *args,
+                       const struct build_report *build)
+{
+    const struct table_report report = report_of(build);
+    printf("%s: %s rows x %u values, codec %s, %s scales, search %s\n",
+           args->output, text_count(build->n_rows).text, build->format.dim,
+           args->codec, table_scales_at(args->scales), args->search);
+    table_report_print(&report);
+    if (build->n_nonfinite > 0) {
+        printf("  zeroed   %s values that were NaN or infinite\n",
+               text_count(build->n_nonfinite).text);
+    }
+    printf("  time     %s, %s, %u thread%s\n",
+           text_duration(build->seconds).text,
+           text_rate(build->n_rows, build->seconds).text, build->threads,
+           build->threads == 1 ? "" : "s");
+}
+
+static int print_json(const struct quantize_args *args,
+                      const struct build_report *build)
+{
+    const struct table_report report = report_of(build);
+    json_t *object = json_object();
+    json_put(&object, "file", json_text(args->output));
+    json_put(&object, "input", json_text(args->input));
+    json_put(&object, "input_format", json_string(build->input_format));
+    json_put(&object, "input_bytes", json_count(build->source_bytes));
+    table_report_json(&report, &object);
+    json_put(&object, "search", json_string(args->search));
+    json_put(&object, "nonfinite_zeroed", json_count(build->n_nonfinite));
+    json_put(&object, "threads", json_count(build->threads));
+    json_put(&object, "seconds", json_number(build->seconds));
+    return json_line_print("quantize", object);
+}
+
+int cmd_quantize(int argc, char **argv)
+{
+    struct quantize_args args = {0};
+    int status;
+    if (!options_parse(&options, argc, argv, &args, &status)) {
+        return status;
+    }
+    if (strcmp(args.keys, "none") != 0) {
+        return command_misused("quantize",
+                               "--keys: '%s': keyed tables are not supported, "
+                               "only 'none': an id is a row number",
+                               args.keys);
+    }
+    struct progress_line line;
+    progress_line_begin(&line, "quantizing");
+    const struct build_options build = {
+        .input = args.input,
+        .input_format = args.format,
+        .output = args.output,
+        .codec = args.codec,
+        .search = args.search,
+        .scales = args.scales,
+        .nan_policy = args.nan_policy,
+        .threads = (unsigned)args.threads,
+        .progress = progress_line_show,
+        .progress_arg = &line,
+    };
+    struct build_report report;
+    struct nb_errctx err = {""};
+    int rv = table_build(&build, &report, &err);
+    progress_line_end(&line);
+    if (rv != 0) {
+        return command_fail("quantize", rv, &err);
+    }
+    if (args.json) {
+        return print_json(&args, &report);
+    }
+    print_text(&args, &report);
+    return COMMAND_DONE;
+}

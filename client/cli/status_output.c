@@ -1,0 +1,161 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "client/cli/status_output.h"
+
+#include <stdio.h>
+
+#include "client/cli/cli_text.h"
+#include "client/cli/command.h"
+#include "client/cli/json_line.h"
+#include "proto/nibble.pb-c.h"
+
+typedef Nibble__V1__StatusReply status_reply;
+typedef Nibble__V1__ModelStatus model_status;
+typedef Nibble__V1__TableStatus table_status;
+typedef Nibble__V1__MethodStatus method_status;
+
+/* A status is some KiB; protobuf-c may take 20 times what it decodes. */
+#define STATUS_BYTES_MAX (64u << 20)
+
+/* ---- text ------------------------------------------------------------- */
+
+static void print_server(const struct server_query *query,
+                         const status_reply *reply)
+{
+    printf("server     nibbled %s at %s, up %s\n",
+           text_foreign(reply->server_version).text, query->server,
+           text_duration((double)reply->uptime_ms / 1000).text);
+    printf("kernels    %s, %u event loop%s\n", text_foreign(reply->isa).text,
+           reply->loops, reply->loops == 1 ? "" : "s");
+    printf("load       %s connections open, %s accepted\n",
+           text_count(reply->connections).text,
+           text_count(reply->connections_accepted).text);
+    printf("network    %s received, %s sent\n",
+           text_bytes(reply->bytes_received).text,
+           text_bytes(reply->bytes_sent).text);
+    for (size_t i = 0; i < reply->n_methods; i++) {
+        const method_status *method = reply->methods[i];
+        printf("%-10s %-10s %s requests, %s answered with an error\n",
+               i == 0 ? "requests" : "", text_foreign(method->name).text,
+               text_count(method->requests).text,
+               text_count(method->errors).text);
+    }
+}
+
+static void print_table(const table_status *table)
+{
+    printf("  %-16s %14s x %-5u %-6s %-6s %9u %16s %12s\n",
+           text_foreign(table->name).text, text_count(table->rows).text,
+           table->dim, text_foreign(table->codec).text,
+           text_foreign(table->scales).text, table->row_bytes,
+           text_count(table->file_bytes).text, text_count(table->unseen).text);
+}
+
+static void print_text(const struct server_query *query,
+                       const status_reply *reply)
+{
+    print_server(query, reply);
+    for (size_t i = 0; i < reply->n_models; i++) {
+        const model_status *model = reply->models[i];
+        printf("\nmodel %s, version %llu, %zu table%s\n",
+               text_foreign(model->name).text,
+               (unsigned long long)model->version, model->n_tables,
+               model->n_tables == 1 ? "" : "s");
+        printf("  %-16s %14s x %-5s %-6s %-6s %9s %16s %12s\n", "table", "rows",
+               "dim", "codec", "scales", "bytes/row", "file bytes",
+               "unseen ids");
+        for (size_t j = 0; j < model->n_tables; j++) {
+            print_table(model->tables[j]);
+        }
+    }
+}
+
+/* ---- JSON ------------------------------------------------------------- */
+
+static json_t *json_table(const table_status *table)
+{
+    json_t *object = json_object();
+    json_put(&object, "name", json_text(table->name));
+    json_put(&object, "codec", json_text(table->codec));
+    json_put(&object, "scales", json_text(table->scales));
+    json_put(&object, "rows", json_count(table->rows));
+    json_put(&object, "dim", json_count(table->dim));
+    json_put(&object, "row_bytes", json_count(table->row_bytes));
+    json_put(&object, "file_bytes", json_count(table->file_bytes));
+    json_put(&object, "unseen", json_count(table->unseen));
+    return object;
+}
+
+static json_t *json_models(const status_reply *reply)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < reply->n_models; i++) {
+        const model_status *model = reply->models[i];
+        json_t *tables = json_array();
+        for (size_t j = 0; j < model->n_tables; j++) {
+            json_append(&tables, json_table(model->tables[j]));
+        }
+        json_t *object = json_object();
+        json_put(&object, "name", json_text(model->name));
+        json_put(&object, "version", json_count(model->version));
+        json_put(&object, "tables", tables);
+        json_append(&list, object);
+    }
+    return list;
+}
+
+static json_t *json_methods(const status_reply *reply)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < reply->n_methods; i++) {
+        const method_status *method = reply->methods[i];
+        json_t *object = json_object();
+        json_put(&object, "name", json_text(method->name));
+        json_put(&object, "requests", json_count(method->requests));
+        json_put(&object, "errors", json_count(method->errors));
+        json_append(&list, object);
+    }
+    return list;
+}
+
+static int print_json(const struct server_query *query,
+                      const status_reply *reply)
+{
+    json_t *object = json_object();
+    json_put(&object, "server", json_text(query->server));
+    json_put(&object, "server_version", json_text(reply->server_version));
+    json_put(&object, "uptime_ms", json_count(reply->uptime_ms));
+    json_put(&object, "isa", json_text(reply->isa));
+    json_put(&object, "loops", json_count(reply->loops));
+    json_put(&object, "connections", json_count(reply->connections));
+    json_put(&object, "connections_accepted",
+             json_count(reply->connections_accepted));
+    json_put(&object, "bytes_received", json_count(reply->bytes_received));
+    json_put(&object, "bytes_sent", json_count(reply->bytes_sent));
+    json_put(&object, "methods", json_methods(reply));
+    json_put(&object, "models", json_models(reply));
+    return json_line_print("status", object);
+}
+
+int status_output(const struct server_query *query, const void *body,
+                  size_t bytes)
+{
+    struct nb_errctx err = {""};
+    status_reply *reply =
+        bytes <= STATUS_BYTES_MAX
+            ? nibble__v1__status_reply__unpack(NULL, bytes, body)
+            : NULL;
+    if (reply == NULL) {
+        nb_fail(&err, 0, "%.100s: malformed status", query->server);
+        return command_fail("status", NB_ERR_MESSAGE, &err);
+    }
+    int status = COMMAND_DONE;
+    if (query->json) {
+        status = print_json(query, reply);
+    } else {
+        print_text(query, reply);
+    }
+    nibble__v1__status_reply__free_unpacked(reply, NULL);
+    return status;
+}
