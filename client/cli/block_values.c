@@ -86,7 +86,7 @@ int block_values_write_npy(const struct nb_block *block, const char *path,
     if (block->dtype == NB_FP16) {
         return write_matrix(block, "<f2", block->values, 2, path, err);
     }
-    float *values;
+    float *values = NULL;
     int rv = block_values_decode(block, &values, err);
     if (rv == 0) {
         rv = write_matrix(block, "<f4", values, sizeof(*values), path, err);

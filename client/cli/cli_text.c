@@ -30,7 +30,7 @@ struct cli_text text_bytes(uint64_t bytes)
     struct cli_text made;
     struct cli_text count = text_count(bytes);
     if (bytes < 1024) {
-        snprintf(made.text, sizeof(made.text), "%s bytes", count.text);
+        snprintf(made.text, sizeof(made.text), "%.40s bytes", count.text);
         return made;
     }
     double value = (double)bytes / 1024;

@@ -33,7 +33,9 @@ json_t *json_text(const char *text)
         return NULL;
     }
     for (char *c = copy; *c != '\0'; c++) {
-        *c = (*c & 0x80) != 0 ? '?' : *c;
+        if ((unsigned char)*c >= 0x80) {
+            *c = '?';
+        }
     }
     value = json_string(copy);
     free(copy);

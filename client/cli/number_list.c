@@ -166,8 +166,8 @@ int id_list_read(const char *path, struct id_list *list, struct nb_errctx *err)
     if (from == NULL) {
         return nb_fail(err, -errno, "%s: %s", path, nb_strerror(-errno));
     }
-    char *text;
-    size_t n;
+    char *text = NULL;
+    size_t n = 0;
     int rv = read_all(from, &text, &n);
     if (!is_stdin) {
         (void)fclose(from);
@@ -212,10 +212,11 @@ int bag_list_parse(const char *text, struct bag_list *list,
     size_t n_ids = items_at_most(text, strlen(text)) + n_bags;
     struct bag_list made = {.ids.ids = calloc(n_ids, 8),
                             .lengths = calloc(n_bags, 4)};
-    int rv = 0;
     if (made.ids.ids == NULL || made.lengths == NULL) {
-        rv = nb_fail(err, NB_ERR_NOMEM, "no memory for the bags");
+        bag_list_fini(&made);
+        return nb_fail(err, NB_ERR_NOMEM, "no memory for the bags");
     }
+    int rv = 0;
     const char *rest = text;
     const char *bag;
     size_t bytes;

@@ -89,7 +89,7 @@ static void print_usage(const struct option_table *table)
         printf(table->operand_optional ? " [%s]" : " %s", table->operand);
     }
     const struct option_row *row;
-    size_t offset;
+    size_t offset = 0;
     size_t n_rows = 0;
     for (; (row = row_at(table, n_rows, &offset)) != NULL; n_rows++) {
         if (row->required) {
@@ -104,7 +104,7 @@ static void print_help(const struct option_table *table)
     print_usage(table);
     printf("%s\n", table->about);
     const struct option_row *row;
-    size_t offset;
+    size_t offset = 0;
     for (size_t i = 0; (row = row_at(table, i, &offset)) != NULL; i++) {
         printf("%s", i == 0 ? "\n" : "");
         print_row(row);
@@ -184,7 +184,7 @@ static int take_value(const struct option_table *table,
 static int take_fallbacks(const struct option_table *table, void *args)
 {
     const struct option_row *row;
-    size_t offset;
+    size_t offset = 0;
     int status = 0;
     for (size_t i = 0; status == 0 && (row = row_at(table, i, &offset)) != NULL;
          i++) {
@@ -215,7 +215,7 @@ static int take_operand(const struct option_table *table, int argc, char **argv,
 static int check_required(const struct option_table *table, const bool *given)
 {
     const struct option_row *row;
-    size_t offset;
+    size_t offset = 0;
     for (size_t i = 0; (row = row_at(table, i, &offset)) != NULL; i++) {
         if (row->required && !given[i]) {
             return command_misused(table->command, "--%s is missing",
@@ -229,7 +229,7 @@ static void make_long_options(const struct option_table *table,
                               struct option *options)
 {
     const struct option_row *row;
-    size_t offset;
+    size_t offset = 0;
     size_t n = 0;
     for (; (row = row_at(table, n, &offset)) != NULL; n++) {
         assert(n < ROWS_MAX);
@@ -273,7 +273,7 @@ bool options_parse(const struct option_table *table, int argc, char **argv,
             *status = refuse(table, value, argv);
             return false;
         }
-        size_t offset;
+        size_t offset = 0;
         size_t i = (size_t)(value - FIRST_ROW);
         const struct option_row *row = row_at(table, i, &offset);
         given[i] = true;

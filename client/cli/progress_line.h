@@ -19,8 +19,8 @@ struct progress_line {
 
 void progress_line_begin(struct progress_line *line, const char *doing);
 
-/* A progress_fn; `line` is the struct progress_line. */
-void progress_line_show(void *line, const struct progress *progress);
+/* A progress_fn; `arg` is the struct progress_line. */
+void progress_line_show(void *arg, const struct progress *progress);
 
 /* Wipes the line. */
 void progress_line_end(struct progress_line *line);

@@ -123,7 +123,7 @@ int query_output(const struct server_query *query,
         return output_npy(query, rows, reply);
     }
     struct nb_errctx err = {""};
-    float *values;
+    float *values = NULL;
     int rv = block_values_decode(&reply->blocks[0], &values, &err);
     if (rv != 0) {
         return command_fail(rows->command, rv, &err);
