@@ -1,0 +1,116 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The kernels: what each op does, the list of them, and which one to use.
+ *
+ * Every kernel of an op gives the same bits as the scalar one, whose order of
+ * operations is that of storage/FORMAT.md, "Arithmetic" (a NaN may be any NaN).
+ * A kernel reads no byte outside its rows and writes none outside its results.
+ */
+#ifndef NB_QUANT_KERNELS_H
+#define NB_QUANT_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "quant/cpu.h"
+#include "quant/nibble.h"
+
+/* Columns of the widest tile. */
+#define KERNEL_TILE_MAX 256
+
+/* Rows between the one a kernel works on and the one it prefetches. */
+#define KERNEL_AHEAD 24
+
+#define KERNEL_LINE 64 /* bytes of a cache line */
+
+/* State of a bag that comes in parts; `values` in an order of the kernel's. */
+struct kernel_sums {
+    _Alignas(64) float values[KERNEL_TILE_MAX];
+    float bias;
+};
+
+/* Rows and what to make of them. Of no table: the rows are somewhere. */
+struct kernel_job {
+    /* Row starts, of the bags one after the other. KERNEL_AHEAD more pointers
+     * can be read behind the last; they are prefetched, never followed. */
+    const uint8_t *const *rows;
+    size_t n_rows;    /* decode only: rows */
+    size_t row_bytes; /* of one row */
+    uint32_t dim;
+    uint32_t scales; /* enum nb_scales */
+
+    /* Columns col .. col + width, col a multiple of the kernel's tile and
+     * width at most that. Not for decode, which does whole rows. */
+    uint32_t col;
+    uint32_t width;
+
+    const uint32_t *counts;  /* rows in each bag */
+    size_t n_bags;           /* not for decode */
+    const float *weights;    /* one a row, or NULL */
+    const uint32_t *lengths; /* divisors of the bags' sums, or NULL */
+
+    /* A bag in parts: n_bags is 1, resume takes up the state of the part
+     * before, suspend leaves it instead of writing a result. */
+    struct kernel_sums *sums; /* NULL if no bag is in parts */
+    bool resume;
+    bool suspend;
+
+    uint32_t dtype;    /* enum nb_dtype but NB_PACKED */
+    uint8_t *out;      /* value of column col of the first bag (or row) */
+    size_t out_stride; /* bytes from bag to bag (or row to row) */
+};
+
+/* Arguments of each op's kernels. */
+#define KERNEL_ARGS_decode (const struct kernel_job *job)
+#define KERNEL_ARGS_sum    (const struct kernel_job *job)
+#define KERNEL_ARGS_max    (const struct kernel_job *job)
+
+#define KERNEL(op, codec, isa, tile, function) void function KERNEL_ARGS_##op;
+#include "quant/kernel/kernels.def"
+#undef KERNEL
+
+enum kernel_op {
+    KERNEL_decode,
+    KERNEL_sum,
+    KERNEL_max,
+    KERNEL_N_OPS
+};
+
+/* A row of kernels.def. */
+struct kernel {
+    enum kernel_op op;
+    uint32_t codec; /* id of codec/codecs.def */
+    uint32_t isa;   /* enum isa */
+    uint32_t tile;
+    const char *name;
+    void (*function)(void); /* of the op's type */
+};
+
+/* The i-th row, NULL past the end. */
+const struct kernel *kernel_at(size_t i);
+
+/* The kernel to use, NULL if the codec has none for the op. */
+const struct kernel *kernel_find(enum kernel_op op, uint32_t codec);
+
+/* Prefetches every line of a row; of a long row the first, which the processor
+ * follows by itself. */
+static inline void kernel_prefetch(const uint8_t *row, size_t row_bytes)
+{
+    size_t bytes = row_bytes < 1024 ? row_bytes : 1024;
+    for (size_t byte = 0; byte + 1 < bytes; byte += KERNEL_LINE) {
+        __builtin_prefetch(row + byte);
+    }
+    __builtin_prefetch(row + row_bytes - 1);
+}
+
+/* Calls a kernel whose op takes a job. */
+static inline void kernel_run(const struct kernel *kernel,
+                              const struct kernel_job *job)
+{
+    ((void(*) KERNEL_ARGS_sum)kernel->function)(job);
+}
+
+#endif

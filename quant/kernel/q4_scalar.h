@@ -1,0 +1,14 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#ifndef NB_QUANT_Q4_SCALAR_H
+#define NB_QUANT_Q4_SCALAR_H
+
+#include "quant/codec/q4.h"
+
+static inline float q4_code(const uint8_t *row, uint32_t column)
+{
+    return (float)(row[column / 2] >> (column % 2 * 4) & 0xf);
+}
+
+#endif

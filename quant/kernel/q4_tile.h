@@ -1,0 +1,57 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Where a tile of columns lies in a q4 row, for kernels that take a row in
+ * units of 16 columns: 8 bytes of codes.
+ */
+#ifndef NB_QUANT_Q4_TILE_H
+#define NB_QUANT_Q4_TILE_H
+
+#include "quant/codec/q4.h"
+#include "quant/kernel/kernels.h"
+
+#define Q4_UNIT       16 /* columns */
+#define Q4_UNIT_BYTES 8
+
+struct q4_tile {
+    size_t at;       /* byte of the first code */
+    size_t param_at; /* byte of the scale */
+    unsigned units;
+    /* The codes of the last unit: 8 bytes, the last of the row at most, the
+     * first tail_shift bits of which belong to the unit before. */
+    size_t tail_at;
+    unsigned tail_shift;
+};
+
+/* False if rows are too short (dim < 7) for 8 bytes to be read at all. */
+static inline bool q4_tile_init(struct q4_tile *tile,
+                                const struct kernel_job *job, uint32_t col,
+                                uint32_t width)
+{
+    if (job->row_bytes < Q4_UNIT_BYTES) {
+        return false;
+    }
+    tile->at = col / 2;
+    tile->param_at = q4_code_bytes(job->dim);
+    tile->units = (width + Q4_UNIT - 1) / Q4_UNIT;
+    size_t last = tile->at + (size_t)(tile->units - 1) * Q4_UNIT_BYTES;
+    size_t end = job->row_bytes - Q4_UNIT_BYTES;
+    tile->tail_at = last < end ? last : end;
+    tile->tail_shift = (unsigned)(last - tile->tail_at) * 8;
+    return true;
+}
+
+/* Every line of the tile's codes (of `units`, a constant), and of the scale. */
+static inline __attribute__((always_inline)) void
+q4_prefetch(const uint8_t *row, const struct q4_tile *tile,
+            const unsigned units, size_t row_bytes)
+{
+    const uint8_t *codes = row + tile->at;
+    for (unsigned byte = 0; byte < units * Q4_UNIT_BYTES; byte += KERNEL_LINE) {
+        __builtin_prefetch(codes + byte);
+    }
+    __builtin_prefetch(row + row_bytes - 1);
+}
+
+#endif

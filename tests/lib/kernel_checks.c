@@ -1,0 +1,399 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "tests/lib/kernel_checks.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "quant/codec/codec.h"
+#include "quant/codec/q4.h"
+#include "quant/half.h"
+#include "tests/lib/guarded.h"
+#include "tests/lib/rng.h"
+
+#define N_ROWS    64   /* different rows to choose from */
+#define MAX_PICKS 1100 /* rows of a job */
+#define SENTINEL  0xa5
+
+/* The bags of a job; a job of one long bag comes now and then. */
+static const uint32_t bag_sizes[] = {1, 0, 2, 19, 20, 21, 3, 4, 5, 0, 8, 1};
+static const uint32_t long_bag[] = {1000};
+
+#define N_BAGS (sizeof(bag_sizes) / sizeof(bag_sizes[0]))
+
+/* Dims beyond those from 1 to 65: 4 vectors of 16 and one. */
+static const uint32_t large_dims[] = {79,  80,  96,  100, 127, 128, 129,
+                                      192, 200, 250, 255, 256, 257, 300,
+                                      384, 385, 512, 513, 768, 1024};
+#define SMALL_DIMS 65
+#define N_DIMS     (SMALL_DIMS + sizeof(large_dims) / sizeof(large_dims[0]))
+
+struct checks {
+    const struct kernel *kernel;
+    const struct kernel *scalar;
+    struct rng rng;
+    struct nb_errctx *err;
+    struct nb_format format;
+    size_t row_bytes;
+    struct guarded memory; /* of the rows */
+    struct guarded out;
+    struct guarded expected;
+    const uint8_t *rows[N_ROWS];
+    const uint8_t *picks[MAX_PICKS + KERNEL_AHEAD];
+    float weights[MAX_PICKS];
+};
+
+uint64_t kernel_checks_seed(void)
+{
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread */
+    const char *text = getenv("NB_TEST_SEED");
+    uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : 20240607;
+    printf("NB_TEST_SEED=%llu\n", (unsigned long long)seed);
+    fflush(stdout);
+    return seed;
+}
+
+bool kernel_checks_supported(const struct kernel *kernel)
+{
+    return (kernel->isa & cpu_isas()) != 0;
+}
+
+static const struct kernel *scalar_of(const struct kernel *kernel)
+{
+    const struct kernel *row;
+    for (size_t i = 0; (row = kernel_at(i)) != NULL; i++) {
+        if (row->op == kernel->op && row->codec == kernel->codec &&
+            row->isa == ISA_SCALAR) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+/* ---- floats ---------------------------------------------------------- */
+
+static float odd_float(struct rng *rng)
+{
+    static const float odd[] = {0.0f,      -0.0f,      -1.0f,     1.0f,
+                                0x1p-149f, -0x1p-130f, 0x1p-126f, 3e38f,
+                                -3e38f,    INFINITY,   -INFINITY, NAN};
+    return odd[rng_below(rng, sizeof(odd) / sizeof(odd[0]))];
+}
+
+static float usual_float(struct rng *rng)
+{
+    return (float)ldexp(rng_unit(rng) * 2 - 1, (int)rng_below(rng, 8) - 4);
+}
+
+/* One value in four odd, if any is. */
+static float any_float(struct rng *rng, bool odd)
+{
+    return odd && rng_below(rng, 4) == 0 ? odd_float(rng) : usual_float(rng);
+}
+
+static void put_param(uint8_t *at, uint32_t scales, struct rng *rng, bool odd)
+{
+    if (scales == NB_SCALES_FP32) {
+        put_f32(at, any_float(rng, odd));
+    } else if (odd && rng_below(rng, 4) == 0) {
+        put_u16(at, (uint16_t)rng_next(rng)); /* any of them */
+    } else {
+        put_u16(at, half_from_float(any_float(rng, odd)));
+    }
+}
+
+/* ---- rows ------------------------------------------------------------ */
+
+/* Random codes everywhere, the spare high nibble of an odd dim included. */
+static void make_row(struct checks *checks, uint8_t *row, bool odd)
+{
+    size_t codes = q4_code_bytes(checks->format.dim);
+    size_t param = q4_scale_bytes(checks->format.scales);
+
+    for (size_t i = 0; i < codes; i++) {
+        row[i] = (uint8_t)rng_next(&checks->rng);
+    }
+    put_param(row + codes, checks->format.scales, &checks->rng, odd);
+    put_param(row + codes + param, checks->format.scales, &checks->rng, odd);
+}
+
+/* The first row stands right after an unmapped page, the last ends before one,
+ * the others are anywhere between, at all alignments. */
+static void make_rows(struct checks *checks, bool odd)
+{
+    size_t bytes = (size_t)(checks->memory.end - checks->memory.start);
+    size_t slot = bytes / N_ROWS;
+
+    for (size_t i = 0; i < N_ROWS; i++) {
+        size_t at =
+            i * slot + rng_below(&checks->rng, slot - checks->row_bytes + 1);
+        if (i == 0) {
+            at = 0;
+        } else if (i == N_ROWS - 1) {
+            at = bytes - checks->row_bytes;
+        }
+        make_row(checks, checks->memory.start + at, odd);
+        checks->rows[i] = checks->memory.start + at;
+    }
+}
+
+static void pick_rows(struct checks *checks, bool odd_weights)
+{
+    for (size_t i = 0; i < MAX_PICKS + KERNEL_AHEAD; i++) {
+        uint64_t pick = rng_below(&checks->rng, 4) == 0
+                            ? rng_below(&checks->rng, 2) * (N_ROWS - 1)
+                            : rng_below(&checks->rng, N_ROWS);
+        checks->picks[i] = checks->rows[pick];
+    }
+    for (size_t i = 0; i < MAX_PICKS; i++) {
+        checks->weights[i] = any_float(&checks->rng, odd_weights);
+    }
+}
+
+/* ---- results --------------------------------------------------------- */
+
+static bool is_nan(const uint8_t *value, uint32_t dtype)
+{
+    switch (dtype) {
+    case NB_FP32:
+        return isnan(get_f32(value));
+    case NB_FP16:
+        return (get_u16(value) & 0x7fffu) > 0x7c00u;
+    default:
+        return (get_u16(value) & 0x7fffu) > 0x7f80u;
+    }
+}
+
+/* Index of the first value that differs, n if none; NaNs are all the same. */
+static size_t first_difference(const uint8_t *a, const uint8_t *b, size_t n,
+                               uint32_t dtype)
+{
+    size_t bytes = nb_dtype_bytes(dtype);
+
+    if (memcmp(a, b, n * bytes) == 0) {
+        return n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (memcmp(a + i * bytes, b + i * bytes, bytes) != 0 &&
+            !(is_nan(a + i * bytes, dtype) && is_nan(b + i * bytes, dtype))) {
+            return i;
+        }
+    }
+    return n;
+}
+
+static int differs(const struct checks *checks, const struct kernel_job *job,
+                   const char *what, size_t at)
+{
+    nb_fail(checks->err, -1,
+            "%s: %s: row %zu of results, column %zu; dim %u, %s scales, "
+            "%s, dtype %u, %u columns from %u, %s",
+            checks->kernel->name, what, at / job->width,
+            job->col + at % job->width, job->dim,
+            job->scales == NB_SCALES_FP16 ? "fp16" : "fp32",
+            job->weights != NULL ? "weights" : "no weights", job->dtype,
+            job->width, job->col, job->lengths != NULL ? "mean" : "no mean");
+    return -1;
+}
+
+/* n_out results of width values: ours against the scalar ones, and nothing
+ * written before or after, nor between rows of results. */
+static int compare(const struct checks *checks, const struct kernel_job *job,
+                   const uint8_t *expected, size_t n_out)
+{
+    size_t used = job->width * nb_dtype_bytes(job->dtype);
+
+    for (size_t i = 0; i < n_out; i++) {
+        const uint8_t *ours = job->out + i * job->out_stride;
+        size_t at = first_difference(ours, expected + i * job->out_stride,
+                                     job->width, job->dtype);
+        if (at < job->width) {
+            return differs(checks, job, "not as scalar", i * job->width + at);
+        }
+        for (size_t j = used; j < job->out_stride && ours + j < checks->out.end;
+             j++) {
+            if (ours[j] != SENTINEL) {
+                return differs(checks, job, "wrote behind", i * job->width);
+            }
+        }
+    }
+    for (const uint8_t *p = checks->out.start; p < job->out; p++) {
+        if (*p != SENTINEL) {
+            return differs(checks, job, "wrote before", 0);
+        }
+    }
+    return 0;
+}
+
+/* Puts the results at any alignment, every other time up to the unmapped page.
+ * The gap between rows of results is less than a value's worth. */
+static void place_results(struct checks *checks, struct kernel_job *job,
+                          size_t n_out)
+{
+    size_t used = job->width * nb_dtype_bytes(job->dtype);
+    size_t gap = rng_below(&checks->rng, 2) * rng_below(&checks->rng, 64);
+
+    job->out_stride = used + rng_below(&checks->rng, 2) * 3;
+    size_t bytes = n_out > 0 ? (n_out - 1) * job->out_stride + used : 0;
+    memset(checks->out.start, SENTINEL,
+           (size_t)(checks->out.end - checks->out.start));
+    job->out = checks->out.end - bytes - gap;
+}
+
+static int run_both(struct checks *checks, struct kernel_job *job, size_t n_out)
+{
+    place_results(checks, job, n_out);
+    struct kernel_job scalar = *job;
+    scalar.out = checks->expected.start;
+    kernel_run(checks->scalar, &scalar);
+    kernel_run(checks->kernel, job);
+    return compare(checks, job, scalar.out, n_out);
+}
+
+/* The last bag, whole for the scalar kernel, in three parts for ours. */
+static int run_in_parts(struct checks *checks, const struct kernel_job *whole)
+{
+    struct kernel_job job = *whole;
+    struct kernel_sums sums;
+    uint32_t n = whole->counts[0];
+    uint32_t cut = (uint32_t)rng_below(&checks->rng, n + 1);
+    uint32_t parts[] = {cut, (n - cut) / 2, n - cut - (n - cut) / 2};
+
+    place_results(checks, &job, 1);
+    job.n_bags = 1;
+    struct kernel_job scalar = job;
+    scalar.out = checks->expected.start;
+    kernel_run(checks->scalar, &scalar);
+    job.sums = &sums;
+    for (size_t i = 0; i < 3; i++) {
+        job.counts = &parts[i];
+        job.suspend = i < 2;
+        kernel_run(checks->kernel, &job);
+        job.resume = job.resume || parts[i] > 0;
+        job.rows += parts[i];
+        job.weights += job.weights != NULL ? parts[i] : 0;
+    }
+    return compare(checks, &job, scalar.out, 1);
+}
+
+/* ---- jobs ------------------------------------------------------------ */
+
+static int check_tiles(struct checks *checks, struct kernel_job *job)
+{
+    for (uint32_t col = 0; col < job->dim; col += checks->kernel->tile) {
+        uint32_t left = job->dim - col;
+        job->col = col;
+        job->width = left < checks->kernel->tile ? left : checks->kernel->tile;
+        if (run_both(checks, job, job->n_bags) != 0 ||
+            run_in_parts(checks, job) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int check_pooling(struct checks *checks, struct kernel_job *job,
+                         bool divide)
+{
+    bool longer = rng_below(&checks->rng, 16) == 0;
+
+    job->counts = longer ? long_bag : bag_sizes;
+    job->n_bags = longer ? 1 : N_BAGS;
+    job->lengths = divide ? job->counts : NULL;
+    for (job->dtype = NB_FP32; job->dtype <= NB_BF16; job->dtype++) {
+        if (check_tiles(checks, job) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int check_decode(struct checks *checks, struct kernel_job *job)
+{
+    job->n_rows = 9;
+    job->width = job->dim;
+    for (job->dtype = NB_FP32; job->dtype <= NB_BF16; job->dtype++) {
+        if (run_both(checks, job, job->n_rows) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int check_op(struct checks *checks, bool odd)
+{
+    struct kernel_job job = {.rows = checks->picks,
+                             .row_bytes = checks->row_bytes,
+                             .dim = checks->format.dim,
+                             .scales = checks->format.scales};
+
+    make_rows(checks, odd);
+    pick_rows(checks, odd);
+    switch (checks->kernel->op) {
+    case KERNEL_decode:
+        return check_decode(checks, &job);
+    case KERNEL_sum:
+        if (check_pooling(checks, &job, false) != 0 ||
+            check_pooling(checks, &job, true) != 0) {
+            return -1;
+        }
+        job.weights = checks->weights;
+        if (check_pooling(checks, &job, false) != 0) {
+            return -1;
+        }
+        return check_pooling(checks, &job, true);
+    case KERNEL_max:
+        return check_pooling(checks, &job, false);
+    default:
+        return nb_fail(checks->err, -1, "%s: op without a check",
+                       checks->kernel->name);
+    }
+}
+
+static int check_dim(struct checks *checks, uint32_t dim)
+{
+    checks->format.dim = dim;
+    for (uint32_t scales = NB_SCALES_FP16; scales <= NB_SCALES_FP32; scales++) {
+        checks->format.scales = scales;
+        int rv = nb_row_bytes(&checks->format, &checks->row_bytes);
+        if (rv != 0) {
+            return nb_fail(checks->err, -1, "row bytes: %s", nb_strerror(rv));
+        }
+        if (check_op(checks, false) != 0 || check_op(checks, true) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int kernel_checks_run(const struct kernel *kernel, uint64_t seed,
+                      struct nb_errctx *err)
+{
+    /* Slots of twice a row of the widest dim; results of the most rows. */
+    const size_t row_memory = (size_t)N_ROWS * 1200;
+    const size_t out_memory = (size_t)N_BAGS * (1024 * sizeof(float) + 3) + 64;
+    struct checks checks = {.kernel = kernel,
+                            .scalar = scalar_of(kernel),
+                            .rng = {seed},
+                            .err = err,
+                            .format = {.codec = kernel->codec},
+                            .memory = guarded_create(row_memory),
+                            .out = guarded_create(out_memory),
+                            .expected = guarded_create(out_memory)};
+    int rv = 0;
+
+    if (checks.scalar == NULL) {
+        rv = nb_fail(err, -1, "%s: no scalar kernel", kernel->name);
+    }
+    for (size_t i = 0; rv == 0 && i < N_DIMS; i++) {
+        rv = check_dim(&checks, i < SMALL_DIMS ? (uint32_t)i + 1
+                                               : large_dims[i - SMALL_DIMS]);
+    }
+    guarded_destroy(&checks.memory);
+    guarded_destroy(&checks.out);
+    guarded_destroy(&checks.expected);
+    return rv;
+}
