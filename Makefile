@@ -236,6 +236,12 @@ tests: $(TEST_BIN) $(FUZZ_BIN) $(PY_PROTO) $(EXAMPLES)
 $(EXAMPLES): %: %.o $(LIB).so $(CLIENT_LIB).so
 	$(CC) $(ALL_LDFLAGS) -o $@ $< -L$(BUILD) -lnibble-client -lnibble
 
+# In tests named so the calls that tests/lib/faults.c wraps can be made to fail.
+FAULTS := malloc calloc realloc strdup strndup XXH3_createState open openat \
+          mmap read pread pwrite fsync renameat lseek fstat pthread_create
+$(BUILD)/tests/unit/test_%_faults: \
+    private TEST_WRAP = $(addprefix -Wl$(comma)--wrap=,$(FAULTS))
+
 $(BUILD)/tests/%.o: | $(PROTO_GEN).h
 $(TEST_BIN): %: %.o $(TEST_ARCHIVES)
 	$(CC) $(ALL_LDFLAGS) $(TEST_WRAP) -o $@ $^ $(TEST_LIBS)

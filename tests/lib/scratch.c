@@ -1,0 +1,93 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "tests/lib/scratch.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define N_PATHS 8
+
+static char directory[3072];
+
+void scratch_create(void)
+{
+    const char *base = getenv("TMPDIR");
+    snprintf(directory, sizeof(directory), "%s/scratch-XXXXXX",
+             base != NULL ? base : "/tmp");
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+}
+
+/* Calls `each` with the path of every entry; returns their number. */
+static size_t walk(int (*each)(const char *path))
+{
+    DIR *dir = opendir(directory);
+    ck_assert_ptr_nonnull(dir);
+    size_t n = 0;
+    /* The stream is this function's own. NOLINTNEXTLINE(concurrency-mt-unsafe)
+     */
+    for (struct dirent *entry = readdir(dir); entry != NULL;
+         entry = readdir(dir)) { /* NOLINT(concurrency-mt-unsafe) */
+        if (strcmp(entry->d_name, ".") == 0 ||
+            strcmp(entry->d_name, "..") == 0) {
+            continue;
+        }
+        n++;
+        if (each != NULL) {
+            ck_assert_int_eq(each(scratch_path(entry->d_name)), 0);
+        }
+    }
+    closedir(dir);
+    return n;
+}
+
+void scratch_remove(void)
+{
+    walk(remove);
+    ck_assert_int_eq(rmdir(directory), 0);
+}
+
+size_t scratch_count(void)
+{
+    return walk(NULL);
+}
+
+const char *scratch_path(const char *name)
+{
+    static char paths[N_PATHS][4096];
+    static unsigned next;
+    char *path = paths[next++ % N_PATHS];
+    snprintf(path, sizeof(paths[0]), "%s/%s", directory, name);
+    return path;
+}
+
+const char *scratch_write(const char *name, const void *bytes, size_t n)
+{
+    const char *path = scratch_path(name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, bytes, n), (ssize_t)n);
+    ck_assert_int_eq(close(fd), 0);
+    return path;
+}
+
+uint8_t *scratch_read(const char *path, size_t *n)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    struct stat stat;
+    ck_assert_int_eq(fstat(fd, &stat), 0);
+    *n = (size_t)stat.st_size;
+    uint8_t *bytes = malloc(*n + 1);
+    ck_assert_ptr_nonnull(bytes);
+    ck_assert_int_eq(read(fd, bytes, *n), (ssize_t)*n);
+    bytes[*n] = 0;
+    ck_assert_int_eq(close(fd), 0);
+    return bytes;
+}
