@@ -48,6 +48,7 @@ void *arena_alloc(struct arena *arena, size_t bytes)
     uint64_t rounded;
     if (!checked_round_up(bytes, ARENA_ALIGNMENT, &rounded) ||
         rounded > arena->capacity - arena->used) {
+        arena->refused = true;
         return NULL;
     }
     void *memory = arena->base + arena->used;
@@ -59,6 +60,7 @@ void *arena_array(struct arena *arena, size_t n, size_t bytes)
 {
     uint64_t total;
     if (!checked_mul(n, bytes, &total)) {
+        arena->refused = true;
         return NULL;
     }
     return arena_alloc(arena, total);
@@ -71,4 +73,5 @@ void arena_reset(struct arena *arena)
                 MADV_DONTNEED);
     }
     arena->used = 0;
+    arena->refused = false;
 }

@@ -7,6 +7,7 @@
 #ifndef NB_PROTO_ARENA_H
 #define NB_PROTO_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ struct arena {
     uint8_t *base;
     size_t capacity;
     size_t used;
+    bool refused; /* since the last reset, something did not fit */
     ProtobufCAllocator allocator; /* for protobuf-c; frees nothing */
 };
 

@@ -1,0 +1,65 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* What a loop has done. Each loop writes its own; anyone may sum them. */
+#ifndef NB_SERVER_COUNTERS_H
+#define NB_SERVER_COUNTERS_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum method_index {
+#define METHOD(id, name, max_request_bytes) METHOD_##name,
+#include "proto/methods.def"
+#undef METHOD
+    N_METHODS
+};
+
+/* COUNTER(name) */
+#define COUNTER_MAP(COUNTER)                                                   \
+    COUNTER(connections)          /* open now */                               \
+    COUNTER(connections_accepted) /* since the start */                        \
+    COUNTER(connections_refused)  /* over --max-connections */                 \
+    COUNTER(bytes_received)                                                    \
+    COUNTER(bytes_sent)                                                        \
+    COUNTER(bad_frames) /* connections closed for broken framing or timeouts   \
+                         */
+
+#define METHOD_COUNTER_MAP(COUNTER)                                            \
+    COUNTER(requests)                                                          \
+    COUNTER(errors)  /* requests answered with an error */                     \
+    COUNTER(expired) /* of these, dropped because their deadline had passed */
+
+/* A cache line of another loop is never written to. */
+struct counters {
+    alignas(128) struct {
+#define COUNTER(name) _Atomic uint64_t name;
+        METHOD_COUNTER_MAP(COUNTER)
+    } methods[N_METHODS];
+    COUNTER_MAP(COUNTER)
+#undef COUNTER
+};
+
+/* A sum over loops. */
+struct totals {
+    struct {
+#define COUNTER(name) uint64_t name;
+        METHOD_COUNTER_MAP(COUNTER)
+    } methods[N_METHODS];
+    COUNTER_MAP(COUNTER)
+#undef COUNTER
+};
+
+/* By the one thread that writes this counter, so no locked instruction. */
+static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
+{
+    uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, now + n, memory_order_relaxed);
+}
+
+void counters_sum(const struct counters *counters, size_t n,
+                  struct totals *totals);
+
+#endif

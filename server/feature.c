@@ -1,0 +1,124 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "server/feature.h"
+
+#include <string.h>
+
+int feature_begin(struct call *call, const char *model, uint64_t version,
+                  uint32_t timeout_ms, uint32_t dtype,
+                  struct table_set **tables)
+{
+    struct table_set *set = call->service->tables;
+    if (call_set_timeout(call, timeout_ms) != 0) {
+        return -1;
+    }
+    if (model[0] != '\0' && strcmp(model, table_set_model(set)) != 0) {
+        return call_fail(call, RPC_NOT_FOUND, "model: no model '%.100s'",
+                         model);
+    }
+    if (version != 0 && version != table_set_version(set)) {
+        return call_fail(call, RPC_NOT_FOUND,
+                         "version: %llu is not loaded, %llu is served",
+                         (unsigned long long)version,
+                         (unsigned long long)table_set_version(set));
+    }
+    if (dtype > NB_PACKED) {
+        return call_fail(call, RPC_INVALID_ARGUMENT, "dtype: %u is not known",
+                         dtype);
+    }
+    *tables = set;
+    return 0;
+}
+
+int feature_resolve(struct call *call, const struct table_set *tables, size_t i,
+                    const struct feature_fields *fields,
+                    struct feature *feature)
+{
+    feature->entry = table_set_find(tables, fields->table);
+    if (feature->entry == NULL) {
+        return call_fail(call, RPC_NOT_FOUND,
+                         "features[%zu].table: no table '%.100s'", i,
+                         fields->table);
+    }
+    if (fields->n_ids != 0 && fields->n_ids32 != 0) {
+        return call_fail(call, RPC_INVALID_ARGUMENT,
+                         "features[%zu]: both ids and ids32 are set", i);
+    }
+    feature->ids =
+        fields->n_ids32 != 0
+            ? (struct nb_ids){.u32 = fields->ids32, .n = fields->n_ids32}
+            : (struct nb_ids){.u64 = fields->ids, .n = fields->n_ids};
+    return 0;
+}
+
+int feature_plan_init(struct call *call, size_t n, struct feature_plan *plan)
+{
+    void *features;
+    void *heads;
+    if (call_array(call, n, sizeof(*plan->features), &features) != 0 ||
+        call_array(call, n, sizeof(*plan->heads), &heads) != 0) {
+        return -1;
+    }
+    *plan = (struct feature_plan){features, heads};
+    return 0;
+}
+
+struct block_head feature_head(const struct feature *feature, size_t rows,
+                               uint32_t dtype)
+{
+    const struct nb_format *format = &feature->entry->rows->format;
+    struct block_head head = {
+        .rows = (uint32_t)rows,
+        .dim = format->dim,
+        .dtype = dtype,
+        .row_bytes = format->dim * (uint32_t)nb_dtype_bytes(dtype),
+    };
+    if (dtype == NB_PACKED) {
+        head.row_bytes = (uint32_t)feature->entry->row_bytes;
+        head.codec = format->codec;
+        head.scales = format->scales;
+    }
+    return head;
+}
+
+int feature_reserve(struct call *call, const struct table_set *tables,
+                    const struct block_head *heads, size_t n,
+                    struct blocks_writer *writer)
+{
+    uint64_t max = call->service->options->max_reply_bytes;
+    uint64_t version = table_set_version(tables);
+    uint64_t bytes;
+    if (blocks_bytes(heads, n, version, max, &bytes) != 0) {
+        return call_fail(call, RPC_RESOURCE_EXHAUSTED,
+                         "features: the reply is over the limit of %llu bytes",
+                         (unsigned long long)max);
+    }
+    void *body;
+    if (call_reserve(call, bytes, &body) != 0) {
+        return -1;
+    }
+    blocks_begin(writer, body, version);
+    return 0;
+}
+
+int feature_done(struct call *call, struct table_set *tables, size_t i,
+                 const struct feature *feature, int rv, uint64_t unseen,
+                 struct blocks_writer *writer)
+{
+    if (rv == NB_ERR_UNSEEN) {
+        return call_fail(call, RPC_NOT_FOUND,
+                         "features[%zu].ids: an id is not in table '%.100s'", i,
+                         feature->entry->name);
+    }
+    if (rv != 0) {
+        return call_fail(call, RPC_INTERNAL, "features[%zu]: %s", i,
+                         nb_strerror(rv));
+    }
+    blocks_end(writer, (uint32_t)unseen);
+    if (unseen != 0) {
+        table_set_count_unseen(tables, feature->entry, call->service->loop,
+                               unseen);
+    }
+    return call_check_deadline(call);
+}

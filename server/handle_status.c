@@ -1,0 +1,121 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include <string.h>
+
+#include "proto/nibble.pb-c.h"
+#include "server/rpc.h"
+
+/* An array of pointers to n zeroed elements, as protobuf-c wants it. */
+static int pointers(struct call *call, size_t n, size_t bytes, void *array)
+{
+    void *elements;
+    void **to;
+    if (call_array(call, n, bytes, &elements) != 0 ||
+        call_array(call, n, sizeof(*to), (void **)&to) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        to[i] = (uint8_t *)elements + i * bytes;
+    }
+    *(void ***)array = to;
+    return 0;
+}
+
+static void fill_table(const struct table_set *set, size_t i,
+                       Nibble__V1__TableStatus *status)
+{
+    const struct table_entry *entry = table_set_at(set, i);
+    const struct nb_format *format = &entry->rows->format;
+    const char *codec = nb_codec_name(format->codec);
+    nibble__v1__table_status__init(status);
+    status->name = entry->name;
+    status->codec = (char *)(uintptr_t)(codec != NULL ? codec : "");
+    status->scales = format->scales == NB_SCALES_FP16 ? "fp16" : "fp32";
+    status->rows = entry->rows->n_rows;
+    status->dim = format->dim;
+    status->row_bytes = (uint32_t)entry->row_bytes;
+    status->file_bytes = table_info(entry->table)->file_bytes;
+    status->unseen = table_set_unseen(set, entry);
+}
+
+static int fill_models(struct call *call, const struct table_set *set,
+                       Nibble__V1__StatusReply *reply)
+{
+    if (pointers(call, 1, sizeof(**reply->models), &reply->models) != 0) {
+        return -1;
+    }
+    Nibble__V1__ModelStatus *model = reply->models[0];
+    nibble__v1__model_status__init(model);
+    model->name = (char *)(uintptr_t)table_set_model(set);
+    model->version = table_set_version(set);
+    model->n_tables = table_set_n(set);
+    if (pointers(call, model->n_tables, sizeof(**model->tables),
+                 &model->tables) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < model->n_tables; i++) {
+        fill_table(set, i, model->tables[i]);
+    }
+    reply->n_models = 1;
+    return 0;
+}
+
+static int fill_methods(struct call *call, const struct totals *totals,
+                        Nibble__V1__StatusReply *reply)
+{
+    static char *const names[N_METHODS] = {
+#define METHOD(id, name, max_request_bytes) [METHOD_##name] = #name,
+#include "proto/methods.def"
+#undef METHOD
+    };
+    if (pointers(call, N_METHODS, sizeof(**reply->methods), &reply->methods) !=
+        0) {
+        return -1;
+    }
+    for (size_t i = 0; i < N_METHODS; i++) {
+        Nibble__V1__MethodStatus *method = reply->methods[i];
+        nibble__v1__method_status__init(method);
+        method->name = names[i];
+        method->requests = totals->methods[i].requests;
+        method->errors = totals->methods[i].errors;
+        method->expired = totals->methods[i].expired;
+    }
+    reply->n_methods = N_METHODS;
+    return 0;
+}
+
+int handle_status(struct call *call, const void *message)
+{
+    const Nibble__V1__StatusRequest *request = message;
+    const struct service *service = call->service;
+    const struct service_common *common = service->common;
+    const struct table_set *set = service->tables;
+    if (request->model[0] != '\0' &&
+        strcmp(request->model, table_set_model(set)) != 0) {
+        return call_fail(call, RPC_NOT_FOUND, "model: no model '%.100s'",
+                         request->model);
+    }
+    struct totals totals;
+    counters_sum(common->counters, common->n_loops, &totals);
+    Nibble__V1__StatusReply reply = NIBBLE__V1__STATUS_REPLY__INIT;
+    reply.server_version = NB_VERSION_STRING;
+    reply.uptime_ms = (service->now_ns() - common->started_ns) / 1000000;
+    reply.isa = (char *)(uintptr_t)nb_isa();
+    reply.loops = common->n_loops;
+    reply.connections = totals.connections;
+    reply.connections_accepted = totals.connections_accepted;
+    reply.connections_refused = totals.connections_refused;
+    reply.bytes_received = totals.bytes_received;
+    reply.bytes_sent = totals.bytes_sent;
+    reply.bad_frames = totals.bad_frames;
+    void *body;
+    if (fill_methods(call, &totals, &reply) != 0 ||
+        fill_models(call, set, &reply) != 0 ||
+        call_reserve(call, nibble__v1__status_reply__get_packed_size(&reply),
+                     &body) != 0) {
+        return -1;
+    }
+    nibble__v1__status_reply__pack(&reply, body);
+    return 0;
+}

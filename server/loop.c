@@ -1,0 +1,444 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Happy path: loop_init on the main thread, loop_start, then the thread runs
+ * until loop_drain(): listeners close, each connection answers what has
+ * arrived and ends, and with the last of them the remaining handles close and
+ * uv_run returns.
+ *
+ * Failure modes: connections still open at the drain's deadline, or at
+ * loop_stop(), are closed as they are. A connection for which there is no
+ * memory waits for the next tick.
+ *
+ * On close: uv_loop_close() must find nothing open.
+ */
+#include "server/loop.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum loop_order {
+    LOOP_RUN,
+    LOOP_DRAIN,
+    LOOP_STOP
+};
+
+/* Connections over --max-connections that are told so, rather than just
+ * closed. */
+#define REFUSALS_MAX 64
+
+#define TICK_MIN_MS 5
+#define TICK_MAX_MS 250
+
+/* ---- connections ----------------------------------------------------- */
+
+static void maybe_finish(struct loop *loop);
+
+static void log_close(struct loop *loop, const struct conn *conn)
+{
+    uint32_t suppressed;
+    struct log_text reason;
+    if (conn->reason != NULL &&
+        log_allowed(&loop->close_log, uv_hrtime(), &suppressed)) {
+        log_info("close", "conn=%llu reason=%s suppressed=%u",
+                 (unsigned long long)conn->id, log_quote(conn->reason, &reason),
+                 suppressed);
+    }
+}
+
+static void on_conn_closed(struct conn *conn)
+{
+    struct loop *loop = conn->owner;
+    log_close(loop, conn);
+    if (conn->prev != NULL) {
+        conn->prev->next = conn->next;
+    } else {
+        loop->conns = conn->next;
+    }
+    if (conn->next != NULL) {
+        conn->next->prev = conn->prev;
+    }
+    free(conn);
+    atomic_fetch_sub_explicit(&loop->common->n_conns, 1, memory_order_relaxed);
+    counter_add(&loop->service.counters->connections, UINT64_MAX); /* -1 */
+    maybe_finish(loop);
+}
+
+static void add_conn(struct loop *loop, struct conn *conn)
+{
+    conn->owner = loop;
+    conn->closed = on_conn_closed;
+    conn->id = 1 + atomic_fetch_add_explicit(&loop->common->next_conn_id, 1,
+                                             memory_order_relaxed);
+    conn->next = loop->conns;
+    if (loop->conns != NULL) {
+        loop->conns->prev = conn;
+    }
+    loop->conns = conn;
+    counter_add(&loop->service.counters->connections, 1);
+    counter_add(&loop->service.counters->connections_accepted, 1);
+}
+
+/* Begins, or turns away, a connection that has been accepted. */
+static void begin_conn(struct loop *loop, struct conn *conn)
+{
+    uint64_t max = loop->service.options->max_connections;
+    uint64_t before = atomic_fetch_add_explicit(&loop->common->n_conns, 1,
+                                                memory_order_relaxed);
+    add_conn(loop, conn);
+    if (before < max) {
+        if (conn_start(conn) != 0) {
+            conn_close(conn, "cannot be read from");
+        }
+        return;
+    }
+    counter_add(&loop->service.counters->connections_refused, 1);
+    if (before < max + REFUSALS_MAX) {
+        conn_refuse(conn, "server: too many connections");
+    } else {
+        conn_close(conn, "server: too many connections");
+    }
+}
+
+/* ---- listeners ------------------------------------------------------- */
+
+static void on_tick(uv_timer_t *timer);
+
+/* A quarter of the shortest timeout is late by a quarter at most. */
+static uint64_t tick_ms(const struct options *options)
+{
+    const uint64_t timeouts[] = {
+        options->idle_timeout_ms, options->header_timeout_ms,
+        options->request_timeout_ms, options->write_timeout_ms};
+    uint64_t shortest = 4 * TICK_MAX_MS;
+    for (size_t i = 0; i < sizeof(timeouts) / sizeof(timeouts[0]); i++) {
+        if (timeouts[i] != 0 && timeouts[i] < shortest) {
+            shortest = timeouts[i];
+        }
+    }
+    return shortest / 4 > TICK_MIN_MS ? shortest / 4 : TICK_MIN_MS;
+}
+
+static void start_tick(struct loop *loop)
+{
+    if (!uv_is_active((uv_handle_t *)&loop->tick)) {
+        uint64_t ms = tick_ms(loop->service.options);
+        uv_timer_start(&loop->tick, on_tick, ms, ms);
+    }
+}
+
+static void accept_conn(struct listener *listener)
+{
+    struct loop *loop = listener->loop;
+    struct conn *conn = malloc(sizeof(*conn));
+    start_tick(loop);
+    listener->waiting =
+        conn == NULL ||
+        conn_init(conn, &loop->uv, listener->is_unix, &loop->service) != 0;
+    if (listener->waiting) {
+        free(conn);
+        return;
+    }
+    int rv = uv_accept(&listener->io.stream, &conn->io.stream);
+    begin_conn(loop, conn);
+    if (rv != 0) {
+        conn_close(conn, "cannot be accepted");
+    }
+}
+
+/* Connections that the kernel has accepted, but we have not: their peers may
+ * have sent requests. */
+static void accept_pending(struct listener *listener)
+{
+    struct loop *loop = listener->loop;
+    uv_os_fd_t from;
+    if (uv_fileno(&listener->io.handle, &from) != 0) {
+        return;
+    }
+    for (int i = 0; i < SOMAXCONN; i++) {
+        int fd = accept4(from, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            return;
+        }
+        struct conn *conn = malloc(sizeof(*conn));
+        if (conn == NULL || conn_init(conn, &loop->uv, listener->is_unix,
+                                      &loop->service) != 0) {
+            free(conn);
+            close(fd);
+            return;
+        }
+        int rv = listener->is_unix ? uv_pipe_open(&conn->io.pipe, fd)
+                                   : uv_tcp_open(&conn->io.tcp, fd);
+        begin_conn(loop, conn);
+        if (rv != 0) {
+            close(fd);
+            conn_close(conn, "cannot be accepted");
+        }
+    }
+}
+
+static void on_connection(uv_stream_t *stream, int status)
+{
+    struct listener *listener = stream->data;
+    if (status == 0) {
+        accept_conn(listener);
+        return;
+    }
+    uint32_t suppressed;
+    if (log_allowed(&listener->loop->close_log, uv_hrtime(), &suppressed)) {
+        log_error("accept", "why=\"%s\" suppressed=%u", nb_strerror(status),
+                  suppressed);
+    }
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct loop *loop = timer->data;
+    uint64_t now_ns = uv_hrtime();
+    struct conn *next;
+    for (struct conn *conn = loop->conns; conn != NULL; conn = next) {
+        next = conn->next; /* closing is never at once, but keeps the list */
+        conn_check_time(conn, now_ns);
+    }
+    bool waiting = false;
+    for (size_t i = 0; !loop->draining && i < loop->n_listeners; i++) {
+        if (loop->listeners[i].waiting) {
+            accept_conn(&loop->listeners[i]);
+            waiting |= loop->listeners[i].waiting;
+        }
+    }
+    if (loop->conns == NULL && !waiting) {
+        uv_timer_stop(timer);
+    }
+}
+
+/* ---- the end --------------------------------------------------------- */
+
+static void close_handle(uv_handle_t *handle)
+{
+    if (!uv_is_closing(handle)) {
+        uv_close(handle, NULL);
+    }
+}
+
+/* The one quiescence test: draining, and no connection left. */
+static void maybe_finish(struct loop *loop)
+{
+    if (!loop->draining || loop->conns != NULL) {
+        return;
+    }
+    uv_mutex_lock(&loop->lock);
+    loop->alive = false;
+    uv_mutex_unlock(&loop->lock);
+    close_handle((uv_handle_t *)&loop->wake);
+    close_handle((uv_handle_t *)&loop->tick);
+    close_handle((uv_handle_t *)&loop->deadline);
+}
+
+static void close_conns(struct loop *loop, const char *reason)
+{
+    struct conn *next;
+    for (struct conn *conn = loop->conns; conn != NULL; conn = next) {
+        next = conn->next;
+        conn_close(conn, reason);
+    }
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    close_conns(timer->data, "drain timeout");
+}
+
+static void drain(struct loop *loop)
+{
+    loop->draining = true;
+    for (size_t i = 0; i < loop->n_listeners; i++) {
+        accept_pending(&loop->listeners[i]);
+        close_handle(&loop->listeners[i].io.handle);
+    }
+    uv_timer_start(&loop->deadline, on_deadline,
+                   loop->service.options->drain_timeout_ms, 0);
+    struct conn *next;
+    for (struct conn *conn = loop->conns; conn != NULL; conn = next) {
+        next = conn->next;
+        conn_drain(conn);
+    }
+    maybe_finish(loop);
+}
+
+static void on_wake(uv_async_t *async)
+{
+    struct loop *loop = async->data;
+    int order = atomic_load(&loop->order);
+    if (order != LOOP_RUN && !loop->draining) {
+        drain(loop);
+    }
+    if (order == LOOP_STOP) {
+        close_conns(loop, "stopped");
+    }
+}
+
+static void give_order(struct loop *loop, int order)
+{
+    uv_mutex_lock(&loop->lock);
+    if (loop->alive && atomic_load(&loop->order) < order) {
+        atomic_store(&loop->order, order);
+        uv_async_send(&loop->wake);
+    }
+    uv_mutex_unlock(&loop->lock);
+}
+
+void loop_drain(struct loop *loop)
+{
+    give_order(loop, LOOP_DRAIN);
+}
+
+void loop_stop(struct loop *loop)
+{
+    give_order(loop, LOOP_STOP);
+}
+
+/* ---- the thread ------------------------------------------------------ */
+
+static void run(struct loop *loop)
+{
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    int rv = uv_loop_close(&loop->uv);
+    assert(rv == 0); /* every handle was closed */
+    (void)rv;
+}
+
+static void thread_main(void *arg)
+{
+    struct loop *loop = arg;
+    run(loop);
+    loop->common->stopped(loop->common->stopped_arg);
+}
+
+int loop_start(struct loop *loop)
+{
+    return uv_thread_create(&loop->thread, thread_main, loop);
+}
+
+static void free_loop(struct loop *loop)
+{
+    service_fini(&loop->service);
+    uv_mutex_destroy(&loop->lock);
+    free(loop->listeners);
+}
+
+void loop_abandon(struct loop *loop)
+{
+    drain(loop);
+    run(loop);
+    free_loop(loop);
+}
+
+void loop_join(struct loop *loop)
+{
+    uv_thread_join(&loop->thread);
+    free_loop(loop);
+}
+
+/* ---- initialising ---------------------------------------------------- */
+
+static int open_listener(struct listener *listener, struct loop *loop, int fd,
+                         bool is_unix)
+{
+    listener->loop = loop;
+    listener->is_unix = is_unix;
+    int rv = is_unix ? uv_pipe_init(&loop->uv, &listener->io.pipe, 0)
+                     : uv_tcp_init(&loop->uv, &listener->io.tcp);
+    if (rv != 0) {
+        close(fd);
+        return rv;
+    }
+    listener->io.handle.data = listener;
+    loop->n_listeners++;
+    rv = is_unix ? uv_pipe_open(&listener->io.pipe, fd)
+                 : uv_tcp_open(&listener->io.tcp, fd);
+    if (rv != 0) {
+        close(fd);
+        return rv;
+    }
+    return uv_listen(&listener->io.stream, SOMAXCONN, on_connection);
+}
+
+static int open_listeners(struct loop *loop, const int *fds,
+                          const bool *is_unix, size_t n)
+{
+    int rv = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (rv == 0) {
+            rv = open_listener(&loop->listeners[i], loop, fds[i], is_unix[i]);
+        } else {
+            close(fds[i]);
+        }
+    }
+    return rv;
+}
+
+static int open_handles(struct loop *loop)
+{
+    int rv = uv_async_init(&loop->uv, &loop->wake, on_wake);
+    if (rv != 0) {
+        return rv;
+    }
+    /* These two cannot fail. */
+    uv_timer_init(&loop->uv, &loop->tick);
+    uv_timer_init(&loop->uv, &loop->deadline);
+    loop->wake.data = loop;
+    loop->tick.data = loop;
+    loop->deadline.data = loop;
+    loop->alive = true;
+    return 0;
+}
+
+int loop_init(struct loop *loop, struct loop_common *common, unsigned index,
+              struct table_set *tables, const int *fds, const bool *is_unix,
+              size_t n)
+{
+    *loop = (struct loop){.common = common};
+    loop->listeners = calloc(n, sizeof(*loop->listeners));
+    int rv = loop->listeners != NULL ? 0 : NB_ERR_NOMEM;
+    if (rv == 0) {
+        rv = uv_mutex_init(&loop->lock);
+    }
+    if (rv != 0) {
+        goto err_free;
+    }
+    rv =
+        service_init(&loop->service, common->service, index, tables, uv_hrtime);
+    if (rv != 0) {
+        goto err_mutex;
+    }
+    rv = uv_loop_init(&loop->uv);
+    if (rv != 0) {
+        goto err_service;
+    }
+    rv = open_handles(loop);
+    if (rv != 0) {
+        goto err_loop;
+    }
+    rv = open_listeners(loop, fds, is_unix, n);
+    if (rv != 0) {
+        loop_abandon(loop);
+    }
+    return rv;
+
+err_loop:
+    uv_loop_close(&loop->uv);
+err_service:
+    service_fini(&loop->service);
+err_mutex:
+    uv_mutex_destroy(&loop->lock);
+err_free:
+    free(loop->listeners);
+    for (size_t i = 0; i < n; i++) {
+        close(fds[i]);
+    }
+    return rv;
+}

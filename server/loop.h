@@ -1,0 +1,79 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* An event loop in a thread of its own, with its listeners and connections. */
+#ifndef NB_SERVER_LOOP_H
+#define NB_SERVER_LOOP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <uv.h>
+
+#include "server/conn.h"
+#include "server/log.h"
+#include "server/service.h"
+
+struct loop;
+
+/* Called from the thread of the loop, the last thing it does. */
+typedef void loop_stopped_cb(void *arg);
+
+struct listener {
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } io;
+    struct loop *loop;
+    bool is_unix;
+    bool waiting; /* a connection waits for memory to be accepted */
+};
+
+/* Shared by all loops. */
+struct loop_common {
+    const struct service_common *service;
+    _Atomic uint64_t n_conns; /* open now, over all loops */
+    _Atomic uint64_t next_conn_id;
+    loop_stopped_cb *stopped;
+    void *stopped_arg;
+};
+
+struct loop {
+    uv_loop_t uv;
+    uv_async_t wake; /* the only way in from other threads */
+    uv_timer_t tick; /* looks at timeouts; runs while there are connections */
+    uv_timer_t deadline; /* of the drain */
+    uv_thread_t thread;
+    uv_mutex_t lock; /* guards `alive`, and with it the use of wake */
+    bool alive;
+    _Atomic int order; /* what wake tells: enum loop_order */
+    struct loop_common *common;
+    struct service service;
+    struct listener *listeners;
+    size_t n_listeners;
+    struct conn *conns; /* a list */
+    struct log_limit close_log;
+    bool draining;
+};
+
+/* Takes the listening descriptors fds[0..n), on error too. is_unix[i] tells
+ * what fds[i] is. -errno, NB_ERR_NOMEM: nothing is held. After success the
+ * loop must be started or abandoned; it must not move. */
+int loop_init(struct loop *loop, struct loop_common *common, unsigned index,
+              struct table_set *tables, const int *fds, const bool *is_unix,
+              size_t n);
+
+/* Starts the thread. -errno; then loop_abandon() ends the loop. */
+int loop_start(struct loop *loop);
+void loop_abandon(struct loop *loop);
+
+/* Any thread, while the loop is not joined: stop accepting, answer what has
+ * arrived, end. loop_stop() does not wait for that. */
+void loop_drain(struct loop *loop);
+void loop_stop(struct loop *loop);
+
+/* Waits for the thread and frees what the loop held. */
+void loop_join(struct loop *loop);
+
+#endif

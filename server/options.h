@@ -1,0 +1,64 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* What nibbled was told: options.def, from flags, the environment, defaults. */
+#ifndef NB_SERVER_OPTIONS_H
+#define NB_SERVER_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "quant/nibble.h"
+
+struct option_list {
+    char **items; /* owned */
+    size_t n;
+};
+
+#define OPTION_LIST    struct option_list
+#define OPTION_TEXT    char * /* owned, never NULL */
+#define OPTION_COUNT   uint64_t
+#define OPTION_BYTES   uint64_t
+#define OPTION_SECONDS uint64_t
+
+struct options {
+#define OPTION(field, flag, type, default_text, min, max, value, help)         \
+    OPTION_##type field;
+#include "server/options.def"
+#undef OPTION
+};
+
+enum options_action {
+    OPTIONS_RUN,
+    OPTIONS_HELP,
+    OPTIONS_VERSION
+};
+
+/* As getenv(): borrowed text or NULL. */
+typedef const char *options_env_fn(const char *name);
+
+/*
+ * Fills *options from the defaults, then the environment, then argv[1] on,
+ * later ones replacing earlier ones, and checks them as a whole. The caller
+ * ends *options with options_fini(). *action says what was asked for; with
+ * OPTIONS_HELP and OPTIONS_VERSION *options is empty.
+ * NB_ERR_INVALID: *err names the flag or variable; NB_ERR_NOMEM.
+ */
+int options_parse(struct options *options, int argc, char *const *argv,
+                  options_env_fn *env, enum options_action *action,
+                  struct nb_errctx *err);
+void options_fini(struct options *options);
+
+void options_print_help(FILE *to);
+
+/* Writes every option but the tables as ` flag=value`, for the log. Cut to
+ * fit. */
+void options_describe(const struct options *options, char *to, size_t bytes);
+
+/* Splits "NAME=FILE" of --table; *file points into `text`, *name_bytes is the
+ * length of the name, which stands first. NB_ERR_INVALID. */
+int options_split_table(const char *text, size_t *name_bytes, const char **file,
+                        struct nb_errctx *err);
+
+#endif

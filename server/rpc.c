@@ -1,0 +1,96 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "server/rpc.h"
+
+#include "proto/nibble.pb-c.h"
+#include "server/request_scan.h"
+
+static const struct method {
+    uint16_t id;
+    uint32_t max_request_bytes;
+    rpc_handler_fn *handle;
+    const ProtobufCMessageDescriptor *request;
+} methods[] = {
+#define METHOD(id, name, max_request_bytes)                                    \
+    {id, max_request_bytes, handle_##name,                                     \
+     &nibble__v1__##name##_request__descriptor},
+#include "proto/methods.def"
+#undef METHOD
+};
+
+/* Index in the list; N_METHODS if there is none of that id. */
+static size_t find_method(uint16_t id)
+{
+    size_t i = 0;
+    while (i < N_METHODS && methods[i].id != id) {
+        i++;
+    }
+    return i;
+}
+
+uint32_t rpc_max_request_bytes(uint16_t method)
+{
+    size_t i = find_method(method);
+    return i < N_METHODS ? methods[i].max_request_bytes : UINT32_MAX;
+}
+
+static int decode(struct call *call, const struct method *method,
+                  const void *body, size_t bytes, void **message)
+{
+    if (request_scan(call, method->request, body, bytes) != 0) {
+        return -1;
+    }
+    struct arena *arena = &call->service->arena;
+    *message = protobuf_c_message_unpack(method->request, &arena->allocator,
+                                         bytes, body);
+    if (*message != NULL) {
+        return 0;
+    }
+    if (arena->refused) {
+        return call_fail(call, RPC_RESOURCE_EXHAUSTED,
+                         "request: takes over %zu bytes to decode",
+                         arena->capacity);
+    }
+    return call_fail(call, RPC_INVALID_ARGUMENT,
+                     "request: not a %.64s: a field has the wrong type",
+                     method->request->name);
+}
+
+static int run(struct call *call, size_t index, const void *body, size_t bytes)
+{
+    if (index == N_METHODS) {
+        return call_fail(call, RPC_UNIMPLEMENTED, "method: %u is not known",
+                         call->method);
+    }
+    void *message;
+    if (decode(call, &methods[index], body, bytes, &message) != 0) {
+        return -1;
+    }
+    return methods[index].handle(call, message);
+}
+
+static bool finish(struct call *call, size_t index, int rv)
+{
+    struct counters *counters = call->service->counters;
+    if (index < N_METHODS) {
+        counter_add(&counters->methods[index].requests, 1);
+        counter_add(&counters->methods[index].errors, rv != 0);
+        counter_add(&counters->methods[index].expired,
+                    rv != 0 && call->code == RPC_DEADLINE_EXCEEDED);
+    }
+    return rv == 0 ? call_send_reply(call) : call_send_error(call);
+}
+
+bool rpc_answer(struct call *call, const void *body, size_t bytes)
+{
+    size_t index = find_method(call->method);
+    bool sent = finish(call, index, run(call, index, body, bytes));
+    arena_reset(&call->service->arena);
+    return sent;
+}
+
+bool rpc_refuse(struct call *call)
+{
+    return finish(call, find_method(call->method), -1);
+}

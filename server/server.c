@@ -1,0 +1,348 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The main thread: binds, starts the loops, waits for a signal or for the
+ * loops to end. It serves nobody itself.
+ *
+ * Happy path: open_sockets, init_loops, start_loops, announce, uv_run; a first
+ * SIGTERM or SIGINT drains, a second one stops; the last loop to end wakes this
+ * one through `stopped`, which closes the signals, and uv_run returns.
+ *
+ * Failure modes: whatever fails before announce() ends the loops there are by
+ * the same way, and is returned.
+ */
+#include "server/server.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "server/address_file.h"
+#include "server/listen_socket.h"
+#include "server/log.h"
+#include "server/loop.h"
+
+struct server {
+    const struct options *options;
+    struct service_common service;
+    struct loop_common common;
+    struct loop *loops;
+    unsigned n_loops;
+    unsigned n_started;
+    size_t n_addresses;
+    struct listen_address *addresses;
+    char (*bound)[LISTEN_ADDRESS_TEXT]; /* of each address */
+    int *fds;                           /* n_loops of each address in turn */
+    uv_loop_t uv;
+    uv_signal_t sigterm;
+    uv_signal_t sigint;
+    uv_async_t stopped;
+    _Atomic unsigned n_running;
+    bool draining;
+};
+
+unsigned server_loops(const struct options *options)
+{
+    return options->loops != 0 ? (unsigned)options->loops
+                               : uv_available_parallelism();
+}
+
+/* ---- listening ------------------------------------------------------- */
+
+static int open_sockets(struct server *server, struct nb_errctx *err)
+{
+    const struct option_list *list = &server->options->listen;
+    for (size_t i = 0; i < list->n; i++) {
+        int *fds = &server->fds[i * server->n_loops];
+        int rv =
+            listen_address_parse(list->items[i], &server->addresses[i], err);
+        if (rv == 0) {
+            rv = listen_socket_open(&server->addresses[i], server->n_loops, fds,
+                                    err);
+        }
+        if (rv != 0) {
+            return rv;
+        }
+        server->n_addresses = i + 1;
+        rv = listen_address_of(fds[0], server->bound[i]);
+        if (rv != 0) {
+            return nb_fail(err, rv, "%.100s: %s", list->items[i],
+                           nb_strerror(rv));
+        }
+    }
+    return 0;
+}
+
+/* Those that no loop has taken: of the loops from `first` on. */
+static void close_sockets(struct server *server, unsigned first)
+{
+    for (size_t i = 0; i < server->n_addresses; i++) {
+        for (unsigned loop = first; loop < server->n_loops; loop++) {
+            close(server->fds[i * server->n_loops + loop]);
+        }
+    }
+}
+
+static void remove_socket_files(const struct server *server)
+{
+    for (size_t i = 0; i < server->n_addresses; i++) {
+        if (server->addresses[i].is_unix) {
+            unlink(server->addresses[i].path);
+        }
+    }
+}
+
+/* ---- loops ----------------------------------------------------------- */
+
+static int init_loop(struct server *server, unsigned index,
+                     struct table_set *tables)
+{
+    size_t n = server->n_addresses;
+    int *fds = calloc(n, sizeof(*fds));
+    bool *is_unix = calloc(n, sizeof(*is_unix));
+    int rv = NB_ERR_NOMEM;
+    if (fds != NULL && is_unix != NULL) {
+        for (size_t i = 0; i < n; i++) {
+            fds[i] = server->fds[i * server->n_loops + index];
+            is_unix[i] = server->addresses[i].is_unix;
+        }
+        rv = loop_init(&server->loops[index], &server->common, index, tables,
+                       fds, is_unix, n);
+    }
+    free(fds);
+    free(is_unix);
+    return rv;
+}
+
+/* Starts as many as it can; server->n_started tells. */
+static int start_loops(struct server *server, struct table_set *tables,
+                       struct nb_errctx *err)
+{
+    for (unsigned i = 0; i < server->n_loops; i++) {
+        int rv = init_loop(server, i, tables);
+        if (rv == 0) {
+            atomic_fetch_add(&server->n_running, 1);
+            rv = loop_start(&server->loops[i]);
+            if (rv != 0) {
+                atomic_fetch_sub(&server->n_running, 1);
+                loop_abandon(&server->loops[i]);
+            }
+        }
+        if (rv != 0) {
+            close_sockets(server, i + 1);
+            return nb_fail(err, rv, "cannot start loop %u of %u: %s", i + 1,
+                           server->n_loops, nb_strerror(rv));
+        }
+        server->n_started++;
+    }
+    return 0;
+}
+
+static void order_loops(struct server *server, void (*order)(struct loop *))
+{
+    for (unsigned i = 0; i < server->n_started; i++) {
+        order(&server->loops[i]);
+    }
+}
+
+/* ---- signals --------------------------------------------------------- */
+
+static void close_handles(struct server *server)
+{
+    uv_close((uv_handle_t *)&server->sigterm, NULL);
+    uv_close((uv_handle_t *)&server->sigint, NULL);
+    uv_close((uv_handle_t *)&server->stopped, NULL);
+}
+
+/* The thread of a loop, as its last act. */
+static void on_loop_stopped(void *arg)
+{
+    struct server *server = arg;
+    atomic_fetch_sub(&server->n_running, 1);
+    uv_async_send(&server->stopped);
+}
+
+static void on_stopped(uv_async_t *async)
+{
+    struct server *server = async->data;
+    if (!server->draining || atomic_load(&server->n_running) != 0 ||
+        uv_is_closing((uv_handle_t *)async)) {
+        return;
+    }
+    /* The last thread may still be about to wake us: joined first. */
+    for (unsigned i = 0; i < server->n_started; i++) {
+        loop_join(&server->loops[i]);
+    }
+    server->n_started = 0;
+    close_handles(server);
+}
+
+static void begin_drain(struct server *server)
+{
+    server->draining = true;
+    order_loops(server, loop_drain);
+    uv_async_send(&server->stopped); /* there may be no loop to end */
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct server *server = handle->data;
+    const char *name = number == SIGTERM ? "SIGTERM" : "SIGINT";
+    if (server->draining) {
+        log_info("stop", "signal=%s", name);
+        order_loops(server, loop_stop);
+        return;
+    }
+    log_info("drain", "signal=%s drain-timeout=%llu.%03llus", name,
+             (unsigned long long)server->options->drain_timeout_ms / 1000,
+             (unsigned long long)server->options->drain_timeout_ms % 1000);
+    begin_drain(server);
+}
+
+static int open_handles(struct server *server)
+{
+    int rv = uv_loop_init(&server->uv);
+    if (rv != 0) {
+        return rv;
+    }
+    rv = uv_async_init(&server->uv, &server->stopped, on_stopped);
+    if (rv != 0) {
+        uv_loop_close(&server->uv);
+        return rv;
+    }
+    uv_signal_init(&server->uv, &server->sigterm);
+    uv_signal_init(&server->uv, &server->sigint);
+    server->stopped.data = server;
+    server->sigterm.data = server;
+    server->sigint.data = server;
+    rv = uv_signal_start(&server->sigterm, on_signal, SIGTERM);
+    if (rv == 0) {
+        rv = uv_signal_start(&server->sigint, on_signal, SIGINT);
+    }
+    if (rv != 0) {
+        close_handles(server);
+        uv_run(&server->uv, UV_RUN_DEFAULT);
+        uv_loop_close(&server->uv);
+    }
+    return rv;
+}
+
+/* ---- the whole ------------------------------------------------------- */
+
+static void log_start(const struct server *server,
+                      const struct table_set *tables)
+{
+    char described[LOG_LINE_MAX / 2];
+    struct log_text name;
+    options_describe(server->options, described, sizeof(described));
+    log_info("start", "version=%s isa=%s pid=%ld%s", NB_VERSION_STRING,
+             nb_isa(), (long)getpid(), described);
+    for (size_t i = 0; i < table_set_n(tables); i++) {
+        const struct table_entry *entry = table_set_at(tables, i);
+        const struct table_info *info = table_info(entry->table);
+        log_info("table", "name=%s codec=%s rows=%llu dim=%u bytes=%llu",
+                 log_quote(entry->name, &name),
+                 nb_codec_name(info->format.codec),
+                 (unsigned long long)info->n_rows, info->format.dim,
+                 (unsigned long long)info->file_bytes);
+    }
+}
+
+static int announce(struct server *server, struct nb_errctx *err)
+{
+    struct log_text quoted;
+    for (size_t i = 0; i < server->n_addresses; i++) {
+        log_info("listening", "address=%s loops=%u",
+                 log_quote(server->bound[i], &quoted), server->n_loops);
+    }
+    if (server->options->address_file[0] == '\0') {
+        return 0;
+    }
+    return address_file_write(server->options->address_file,
+                              (const char(*)[LISTEN_ADDRESS_TEXT])server->bound,
+                              server->n_addresses, err);
+}
+
+static int serve(struct server *server, struct table_set *tables,
+                 struct nb_errctx *err)
+{
+    int rv = open_sockets(server, err);
+    if (rv != 0) {
+        close_sockets(server, 0);
+        remove_socket_files(server);
+        return rv;
+    }
+    rv = open_handles(server);
+    if (rv != 0) {
+        close_sockets(server, 0);
+        remove_socket_files(server);
+        return nb_fail(err, rv, "cannot start: %s", nb_strerror(rv));
+    }
+    log_start(server, tables);
+    rv = start_loops(server, tables, err);
+    if (rv == 0) {
+        rv = announce(server, err);
+    }
+    if (rv != 0) {
+        begin_drain(server);
+    }
+    uv_run(&server->uv, UV_RUN_DEFAULT);
+    int closed = uv_loop_close(&server->uv);
+    assert(closed == 0); /* every handle was closed */
+    (void)closed;
+    remove_socket_files(server);
+    return rv;
+}
+
+static int allocate(struct server *server)
+{
+    size_t n = server->options->listen.n;
+    size_t loops = server->n_loops;
+    server->loops = calloc(loops, sizeof(*server->loops));
+    server->addresses = calloc(n, sizeof(*server->addresses));
+    server->bound = calloc(n, sizeof(*server->bound));
+    server->fds = calloc(n * loops, sizeof(*server->fds));
+    server->service.counters = aligned_alloc(_Alignof(struct counters),
+                                             loops * sizeof(struct counters));
+    if (server->loops == NULL || server->addresses == NULL ||
+        server->bound == NULL || server->fds == NULL ||
+        server->service.counters == NULL) {
+        return NB_ERR_NOMEM;
+    }
+    for (size_t i = 0; i < loops; i++) {
+        server->service.counters[i] = (struct counters){0};
+    }
+    return 0;
+}
+
+int server_run(const struct options *options, struct table_set *tables,
+               struct nb_errctx *err)
+{
+    struct server server = {
+        .options = options,
+        .n_loops = server_loops(options),
+        .service = {.options = options,
+                    .n_loops = server_loops(options),
+                    .started_ns = uv_hrtime()},
+        .common = {.service = &server.service,
+                   .stopped = on_loop_stopped,
+                   .stopped_arg = &server},
+    };
+    int rv = allocate(&server);
+    if (rv == 0) {
+        rv = serve(&server, tables, err);
+    } else {
+        nb_fail(err, rv, "out of memory");
+    }
+    free(server.service.counters);
+    free(server.fds);
+    free(server.bound);
+    free(server.addresses);
+    free(server.loops);
+    return rv;
+}

@@ -1,0 +1,55 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "server/service.h"
+
+#include <stdlib.h>
+
+/* Buffers a loop keeps for reuse: some hundred of the largest replies of the
+ * published profiles. */
+#define KEEP_BYTES ((size_t)64 << 20)
+
+/*
+ * What decoding a request takes at most. protobuf-c turns one byte of packed
+ * lengths into four, the rest of a body grows less; a feature is a message of
+ * its own, two bytes of body at least, with a plan beside it. The limits on
+ * features, ids and bags hold before any of it is allocated. Fields sent one
+ * by one where they could be packed also find room, up to this bound.
+ */
+static size_t arena_bytes(const struct options *options)
+{
+    return 65536 + 5 * options->max_frame_bytes + 512 * options->max_features;
+}
+
+int service_init(struct service *service, const struct service_common *common,
+                 unsigned loop, struct table_set *tables,
+                 uint64_t (*now_ns)(void))
+{
+    *service = (struct service){
+        .common = common,
+        .options = common->options,
+        .counters = &common->counters[loop],
+        .loop = loop,
+        .now_ns = now_ns,
+        .scratch = malloc(SERVICE_SCRATCH_BYTES),
+    };
+    if (service->scratch == NULL) {
+        return NB_ERR_NOMEM;
+    }
+    int rv = arena_init(&service->arena, arena_bytes(common->options));
+    if (rv != 0) {
+        free(service->scratch);
+        return rv;
+    }
+    buf_pool_init(&service->pool, KEEP_BYTES);
+    service->tables = table_set_ref(tables);
+    return 0;
+}
+
+void service_fini(struct service *service)
+{
+    table_set_unref(service->tables);
+    buf_pool_fini(&service->pool);
+    arena_fini(&service->arena);
+    free(service->scratch);
+}

@@ -1,0 +1,47 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* What answering requests takes, but sockets: one for each loop, used by its
+ * thread alone. */
+#ifndef NB_SERVER_SERVICE_H
+#define NB_SERVER_SERVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/arena.h"
+#include "server/buf_pool.h"
+#include "server/counters.h"
+#include "server/options.h"
+#include "server/table_set.h"
+
+/* Shared by all loops. The counters are each loop's own. */
+struct service_common {
+    const struct options *options;
+    struct counters *counters; /* one for each loop */
+    unsigned n_loops;
+    uint64_t started_ns;
+};
+
+struct service {
+    const struct service_common *common;
+    const struct options *options; /* that of common */
+    struct counters *counters;     /* this loop's */
+    unsigned loop;                 /* its index */
+    struct table_set *tables;      /* a reference; swapped between requests */
+    struct arena arena;            /* of the request being answered */
+    struct buf_pool pool;
+    uint8_t *scratch; /* where sockets are read to */
+    uint64_t (*now_ns)(void);
+};
+
+#define SERVICE_SCRATCH_BYTES ((size_t)256 << 10)
+
+/* Takes a reference to `tables`; `now_ns` is a monotonic clock. NB_ERR_NOMEM:
+ * nothing is held. */
+int service_init(struct service *service, const struct service_common *common,
+                 unsigned loop, struct table_set *tables,
+                 uint64_t (*now_ns)(void));
+void service_fini(struct service *service);
+
+#endif

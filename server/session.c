@@ -1,0 +1,348 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "server/session.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server/call.h"
+#include "server/rpc.h"
+
+/* Kept input starts small, so that many idle peers with a few bytes each cost
+ * little, and grows with what has really come, never with what a header only
+ * claims. */
+#define IN_SMALL_BYTES ((size_t)2 << 10)
+#define IN_READ_BYTES  ((size_t)32 << 10)
+
+void session_init(struct session *session, struct service *service)
+{
+    *session = (struct session){.service = service};
+    outq_init(&session->out, &service->pool);
+}
+
+void session_fini(struct session *session)
+{
+    outq_fini(&session->out);
+    buf_give(&session->service->pool, session->in);
+    session->in = NULL;
+}
+
+static void begin_call(struct session *session,
+                       const struct frame_header *header, struct call *call)
+{
+    *call = (struct call){
+        .service = session->service,
+        .out = &session->out,
+        .method = header->method,
+        .request_id = header->request_id,
+        .arrived_ns = session->arrived_ns,
+        .deadline_ns = UINT64_MAX,
+    };
+}
+
+static void end_without_memory(struct session *session)
+{
+    session->ended = true;
+    nb_fail(&session->why, NB_ERR_NOMEM, "out of memory");
+}
+
+static void end_with(struct session *session, const struct frame_header *header,
+                     uint32_t code)
+{
+    struct call call;
+    begin_call(session, header, &call);
+    call_fail(&call, (enum rpc_code)code, "%s", session->why.text);
+    session->ended = true;
+    call_send_error(&call); /* the session ends with or without it */
+}
+
+void session_refuse(struct session *session, uint32_t code, const char *why)
+{
+    const struct frame_header none = {0};
+    if (why != session->why.text) {
+        nb_fail(&session->why, NB_ERR_FRAME, "%s", why);
+    }
+    end_with(session, &none, code);
+}
+
+/* ---- frames ---------------------------------------------------------- */
+
+/* The smaller of the server's limit and the method's own. */
+static uint32_t body_limit(const struct session *session, const uint8_t *header)
+{
+    /* The method may be looked at before the header has been checked. */
+    uint16_t method = (uint16_t)(header[6] | header[7] << 8);
+    uint64_t limit = session->service->options->max_frame_bytes;
+    uint32_t own = rpc_max_request_bytes(method);
+    return own < limit ? own : (uint32_t)limit;
+}
+
+/* A request over a limit is answered at once, and its body dropped as it
+ * comes. */
+static void refuse_large(struct session *session,
+                         const struct frame_header *header, const char *why)
+{
+    struct call call;
+    begin_call(session, header, &call);
+    call_fail(&call, RPC_RESOURCE_EXHAUSTED, "%s", why);
+    session->skip_bytes = header->body_bytes;
+    if (!rpc_refuse(&call)) {
+        end_without_memory(session);
+    }
+}
+
+static void answer(struct session *session, const struct frame_header *header,
+                   const uint8_t *body)
+{
+    struct call call;
+    begin_call(session, header, &call);
+    if (!rpc_answer(&call, body, header->body_bytes)) {
+        end_without_memory(session);
+    }
+}
+
+/* Takes one frame, or of a refused one its header, from the front. Returns the
+ * bytes taken, 0 if the frame is not whole. */
+static size_t take_frame(struct session *session, const uint8_t *data,
+                         size_t bytes)
+{
+    if (bytes < FRAME_HEADER_BYTES) {
+        return 0;
+    }
+    struct frame_header header;
+    int rv = frame_header_get(data, body_limit(session, data), &header,
+                              &session->why);
+    if (rv == NB_ERR_TOO_LARGE) {
+        refuse_large(session, &header, session->why.text);
+        return FRAME_HEADER_BYTES;
+    }
+    if (rv == 0 && header.kind != FRAME_REQUEST) {
+        rv = nb_fail(&session->why, NB_ERR_FRAME,
+                     "frame: kind is %u, a server takes requests, 0",
+                     header.kind);
+    }
+    if (rv != 0) {
+        counter_add(&session->service->counters->bad_frames, 1);
+        session_refuse(session, RPC_INVALID_ARGUMENT, session->why.text);
+        return 0;
+    }
+    if (bytes - FRAME_HEADER_BYTES < header.body_bytes) {
+        return 0;
+    }
+    answer(session, &header, data + FRAME_HEADER_BYTES);
+    return FRAME_HEADER_BYTES + (size_t)header.body_bytes;
+}
+
+static size_t take_skipped(struct session *session, size_t bytes)
+{
+    size_t n =
+        bytes < session->skip_bytes ? bytes : (size_t)session->skip_bytes;
+    session->skip_bytes -= n;
+    return n;
+}
+
+static bool is_full(const struct session *session)
+{
+    const struct options *options = session->service->options;
+    return session->out.bytes > options->write_high_bytes ||
+           session->out.n_replies >= options->max_in_flight;
+}
+
+/* Answers whole frames until there is no more, or too much is unsent. Returns
+ * the bytes taken. */
+static size_t take_frames(struct session *session, const uint8_t *data,
+                          size_t bytes)
+{
+    size_t taken = 0;
+    while (!session->ended && taken < bytes) {
+        session->paused = is_full(session);
+        if (session->paused) {
+            break;
+        }
+        size_t n = session->skip_bytes != 0
+                       ? take_skipped(session, bytes - taken)
+                       : take_frame(session, data + taken, bytes - taken);
+        if (n == 0) {
+            break;
+        }
+        taken += n;
+        if (session->skip_bytes == 0) {
+            session->began_ns = 0;
+        }
+    }
+    bool partial = taken < bytes || session->skip_bytes != 0;
+    if (!partial || session->paused) {
+        session->began_ns = 0;
+    } else if (session->began_ns == 0) {
+        session->began_ns = session->arrived_ns;
+    }
+    return taken;
+}
+
+/* ---- input ----------------------------------------------------------- */
+
+/* Moves kept input to a buffer with room for at least `bytes` bytes. */
+static int grow(struct session *session, size_t bytes)
+{
+    struct buf *old = session->in;
+    struct buf *buf = buf_take(&session->service->pool, bytes);
+    if (buf == NULL) {
+        return NB_ERR_NOMEM;
+    }
+    if (old != NULL) {
+        buf->end = old->end - old->start;
+        memcpy(buf->data, old->data + old->start, buf->end);
+    }
+    buf_give(&session->service->pool, old);
+    session->in = buf;
+    return 0;
+}
+
+static void compact(struct buf *buf)
+{
+    if (buf->start != 0) {
+        memmove(buf->data, buf->data + buf->start, buf->end - buf->start);
+        buf->end -= buf->start;
+        buf->start = 0;
+    }
+}
+
+int session_window(struct session *session, void **base, size_t *bytes)
+{
+    *bytes = 0;
+    if (session->in == NULL) {
+        *base = session->service->scratch;
+        *bytes = SERVICE_SCRATCH_BYTES;
+        return 0;
+    }
+    compact(session->in);
+    size_t have = session->in->end;
+    if (session->in->capacity - have < IN_READ_BYTES) {
+        int rv = grow(session, have + IN_READ_BYTES);
+        if (rv != 0) {
+            return rv;
+        }
+    }
+    *base = session->in->data + have;
+    *bytes = session->in->capacity - have;
+    return 0;
+}
+
+/* Keeps what of the loop's memory was not taken. */
+static void keep_rest(struct session *session, const uint8_t *data,
+                      size_t bytes)
+{
+    if (bytes == 0 || session->ended) {
+        return;
+    }
+    if (grow(session, bytes > IN_SMALL_BYTES ? bytes : IN_SMALL_BYTES) != 0) {
+        end_without_memory(session);
+        return;
+    }
+    memcpy(session->in->data, data, bytes);
+    session->in->end = bytes;
+}
+
+static void take_kept(struct session *session)
+{
+    struct buf *in = session->in;
+    in->start +=
+        take_frames(session, in->data + in->start, in->end - in->start);
+    if (in->start == in->end || session->ended) {
+        buf_give(&session->service->pool, in);
+        session->in = NULL;
+    }
+}
+
+void session_received(struct session *session, size_t bytes, uint64_t now_ns)
+{
+    if (session->ended || bytes == 0) {
+        return;
+    }
+    session->arrived_ns = now_ns;
+    if (session->in != NULL) {
+        assert(bytes <= session->in->capacity - session->in->end);
+        session->in->end += bytes;
+        take_kept(session);
+        return;
+    }
+    const uint8_t *data = session->service->scratch;
+    size_t taken = take_frames(session, data, bytes);
+    keep_rest(session, data + taken, bytes - taken);
+}
+
+bool session_resume(struct session *session)
+{
+    const struct options *options = session->service->options;
+    if (!session->paused || session->ended ||
+        session->out.bytes > options->write_low_bytes ||
+        session->out.n_replies > options->max_in_flight / 2) {
+        return false;
+    }
+    session->paused = false;
+    if (session->in == NULL) {
+        return false;
+    }
+    size_t before = session->out.n_replies;
+    take_kept(session);
+    if (session->began_ns != 0) {
+        session->began_ns = session->service->now_ns(); /* not while paused */
+    }
+    return session->out.n_replies > before;
+}
+
+bool session_wants_input(const struct session *session)
+{
+    return !session->ended && !session->paused;
+}
+
+size_t session_missing(const struct session *session)
+{
+    if (session->skip_bytes != 0) {
+        return session->skip_bytes;
+    }
+    const struct buf *in = session->in;
+    size_t have = in != NULL ? in->end - in->start : 0;
+    if (have < FRAME_HEADER_BYTES) {
+        return FRAME_HEADER_BYTES - have;
+    }
+    struct frame_header header = {0};
+    frame_header_get(in->data + in->start, UINT32_MAX, &header, NULL);
+    size_t frame = FRAME_HEADER_BYTES + (size_t)header.body_bytes;
+    return frame > have ? frame - have : 1;
+}
+
+bool session_is_idle(const struct session *session)
+{
+    return session->in == NULL && session->skip_bytes == 0 &&
+           session->out.bytes == 0;
+}
+
+void session_check_time(struct session *session, uint64_t now_ns)
+{
+    const struct options *options = session->service->options;
+    if (session->ended || session->began_ns == 0) {
+        return;
+    }
+    size_t have =
+        session->in != NULL ? session->in->end - session->in->start : 0;
+    bool header = session->skip_bytes == 0 && have < FRAME_HEADER_BYTES;
+    uint64_t limit_ms =
+        header ? options->header_timeout_ms : options->request_timeout_ms;
+    if (limit_ms == 0 || now_ns - session->began_ns < limit_ms * 1000000u) {
+        return;
+    }
+    struct frame_header of = {0};
+    if (have >= FRAME_HEADER_BYTES) {
+        frame_header_get(session->in->data + session->in->start, UINT32_MAX,
+                         &of, NULL);
+    }
+    nb_fail(&session->why, NB_ERR_TIMEOUT,
+            "frame: %s not whole after %llu ms, %zu bytes came",
+            header ? "header" : "body", (unsigned long long)limit_ms,
+            header ? have : have - FRAME_HEADER_BYTES);
+    counter_add(&session->service->counters->bad_frames, 1);
+    end_with(session, &of, RPC_DEADLINE_EXCEEDED);
+}

@@ -1,0 +1,211 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "server/table_set.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/counters.h"
+
+struct table_set {
+    _Atomic unsigned n_refs;
+    char *model;
+    uint64_t version;
+    unsigned n_loops;
+    size_t n;
+    struct table_entry *entries; /* sorted by name */
+    _Atomic uint64_t **unseen;   /* of each loop, one counter a table */
+};
+
+static void free_set(struct table_set *set)
+{
+    for (size_t i = 0; i < set->n; i++) {
+        table_close(set->entries[i].table);
+        free(set->entries[i].name);
+    }
+    for (unsigned i = 0; set->unseen != NULL && i < set->n_loops; i++) {
+        free((void *)set->unseen[i]);
+    }
+    free((void *)set->unseen);
+    free(set->entries);
+    free(set->model);
+    free(set);
+}
+
+int table_set_create(const char *model, uint64_t version, unsigned n_loops,
+                     struct table_set **set)
+{
+    assert(n_loops > 0);
+    struct table_set *new_set = calloc(1, sizeof(*new_set));
+    if (new_set == NULL) {
+        return NB_ERR_NOMEM;
+    }
+    new_set->version = version;
+    new_set->n_loops = n_loops;
+    new_set->model = strdup(model);
+    new_set->unseen = calloc(n_loops, sizeof(*new_set->unseen));
+    if (new_set->model == NULL || new_set->unseen == NULL) {
+        free_set(new_set);
+        return NB_ERR_NOMEM;
+    }
+    atomic_init(&new_set->n_refs, 1);
+    *set = new_set;
+    return 0;
+}
+
+/* Room for one more table in every array; each loop's counters are of their
+ * own allocation, far from those of the others. */
+static int grow(struct table_set *set)
+{
+    size_t n = set->n + 1;
+    struct table_entry *entries =
+        realloc(set->entries, n * sizeof(*set->entries));
+    if (entries == NULL) {
+        return NB_ERR_NOMEM;
+    }
+    set->entries = entries;
+    for (unsigned i = 0; i < set->n_loops; i++) {
+        size_t bytes = (n * sizeof(uint64_t) + 127) / 128 * 128;
+        void *counters = aligned_alloc(128, bytes);
+        if (counters == NULL) {
+            return NB_ERR_NOMEM;
+        }
+        memset(counters, 0, bytes);
+        free((void *)set->unseen[i]);
+        set->unseen[i] = counters;
+    }
+    return 0;
+}
+
+/* Where `name` stands among the entries, or would stand. */
+static size_t position(const struct table_set *set, const char *name)
+{
+    size_t low = 0;
+    size_t high = set->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(set->entries[middle].name, name) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static int make_entry(const char *name, const char *path,
+                      struct table_entry *entry, struct nb_errctx *err)
+{
+    struct table *table;
+    int rv = table_open(path, TABLE_VERIFY_HEADER, &table, err);
+    if (rv != 0) {
+        return rv;
+    }
+    *entry = (struct table_entry){
+        .name = strdup(name),
+        .table = table,
+        .rows = table_rows(table),
+        .unseen = {.action = NB_UNSEEN_ZERO},
+    };
+    rv = entry->name == NULL
+             ? NB_ERR_NOMEM
+             : nb_row_bytes(&entry->rows->format, &entry->row_bytes);
+    if (rv != 0) {
+        table_close(table);
+        free(entry->name);
+        return nb_fail(err, rv, "%.200s: %s", path, nb_strerror(rv));
+    }
+    return 0;
+}
+
+int table_set_add(struct table_set *set, const char *name, const char *path,
+                  struct nb_errctx *err)
+{
+    if (table_set_find(set, name) != NULL) {
+        return nb_fail(err, NB_ERR_INVALID, "table '%.100s' is given twice",
+                       name);
+    }
+    struct table_entry entry;
+    int rv = make_entry(name, path, &entry, err);
+    if (rv != 0) {
+        return rv;
+    }
+    rv = grow(set);
+    if (rv != 0) {
+        table_close(entry.table);
+        free(entry.name);
+        return nb_fail(err, rv, "table '%.100s': out of memory", name);
+    }
+    size_t at = position(set, name);
+    memmove(&set->entries[at + 1], &set->entries[at],
+            (set->n - at) * sizeof(entry));
+    set->entries[at] = entry;
+    set->n++;
+    return 0;
+}
+
+struct table_set *table_set_ref(struct table_set *set)
+{
+    atomic_fetch_add_explicit(&set->n_refs, 1, memory_order_relaxed);
+    return set;
+}
+
+void table_set_unref(struct table_set *set)
+{
+    if (set != NULL &&
+        atomic_fetch_sub_explicit(&set->n_refs, 1, memory_order_acq_rel) == 1) {
+        free_set(set);
+    }
+}
+
+const char *table_set_model(const struct table_set *set)
+{
+    return set->model;
+}
+
+uint64_t table_set_version(const struct table_set *set)
+{
+    return set->version;
+}
+
+size_t table_set_n(const struct table_set *set)
+{
+    return set->n;
+}
+
+const struct table_entry *table_set_at(const struct table_set *set, size_t i)
+{
+    assert(i < set->n);
+    return &set->entries[i];
+}
+
+const struct table_entry *table_set_find(const struct table_set *set,
+                                         const char *name)
+{
+    size_t at = position(set, name);
+    if (at == set->n || strcmp(set->entries[at].name, name) != 0) {
+        return NULL;
+    }
+    return &set->entries[at];
+}
+
+void table_set_count_unseen(struct table_set *set,
+                            const struct table_entry *entry, unsigned loop,
+                            uint64_t n)
+{
+    counter_add(&set->unseen[loop][entry - set->entries], n);
+}
+
+uint64_t table_set_unseen(const struct table_set *set,
+                          const struct table_entry *entry)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < set->n_loops; i++) {
+        sum += atomic_load_explicit(&set->unseen[i][entry - set->entries],
+                                    memory_order_relaxed);
+    }
+    return sum;
+}

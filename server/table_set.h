@@ -1,0 +1,60 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The tables of one version of a model. Immutable once shared, so any thread
+ * reads it without a lock; whoever holds a reference keeps every table mapped.
+ * Only the counts of unseen ids change, each loop's by that loop alone.
+ */
+#ifndef NB_SERVER_TABLE_SET_H
+#define NB_SERVER_TABLE_SET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "quant/nibble.h"
+#include "storage/table_reader.h"
+
+struct table_set;
+
+struct table_entry {
+    char *name;
+    struct table *table;
+    const struct nb_rows *rows; /* of the table */
+    size_t row_bytes;           /* encoded, without padding */
+    struct nb_unseen_policy unseen;
+};
+
+/* An empty set with one reference. NB_ERR_NOMEM. */
+int table_set_create(const char *model, uint64_t version, unsigned n_loops,
+                     struct table_set **set);
+
+/* Opens `path` as the table called `name`, before the set is shared. Errors of
+ * table_open(); NB_ERR_INVALID: there is one of that name; NB_ERR_NOMEM. */
+int table_set_add(struct table_set *set, const char *name, const char *path,
+                  struct nb_errctx *err);
+
+struct table_set *table_set_ref(struct table_set *set);
+/* May free the set and unmap its tables; NULL is allowed. */
+void table_set_unref(struct table_set *set);
+
+const char *table_set_model(const struct table_set *set);
+uint64_t table_set_version(const struct table_set *set);
+
+/* Tables in order of their names. */
+size_t table_set_n(const struct table_set *set);
+const struct table_entry *table_set_at(const struct table_set *set, size_t i);
+
+/* NULL if there is no table of that name. */
+const struct table_entry *table_set_find(const struct table_set *set,
+                                         const char *name);
+
+/* Counts unseen ids of a table; by the thread of loop `loop`. */
+void table_set_count_unseen(struct table_set *set,
+                            const struct table_entry *entry, unsigned loop,
+                            uint64_t n);
+/* The sum over all loops. */
+uint64_t table_set_unseen(const struct table_set *set,
+                          const struct table_entry *entry);
+
+#endif
