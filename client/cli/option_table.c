@@ -60,6 +60,25 @@ static void print_choices(FILE *to, const struct option_row *row)
     }
 }
 
+/* What values the option takes, and which it has if it is not given. */
+static void print_bounds(const struct option_row *row)
+{
+    if (row->choices == NULL && row->fallback == NULL && !row->required) {
+        return;
+    }
+    printf("%*s", HELP_COLUMN, "");
+    if (row->choices != NULL) {
+        print_choices(stdout, row);
+        printf(" ");
+    }
+    if (row->required) {
+        printf("(required)");
+    } else if (row->fallback != NULL) {
+        printf("(default: %s)", row->fallback);
+    }
+    printf("\n");
+}
+
 static void print_row(const struct option_row *row)
 {
     int n = printf("  --%s%s%s", row->name, row->value != NULL ? " " : "",
@@ -70,16 +89,7 @@ static void print_row(const struct option_row *row)
         printf("%*s", HELP_COLUMN - n, "");
     }
     print_indented(row->help, HELP_COLUMN);
-    if (row->choices != NULL) {
-        printf("%*sone of: ", HELP_COLUMN, "");
-        print_choices(stdout, row);
-        printf("\n");
-    }
-    if (row->required) {
-        printf("%*s(required)\n", HELP_COLUMN, "");
-    } else if (row->fallback != NULL) {
-        printf("%*s(default: %s)\n", HELP_COLUMN, "", row->fallback);
-    }
+    print_bounds(row);
 }
 
 static void print_usage(const struct option_table *table)

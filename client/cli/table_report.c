@@ -46,12 +46,11 @@ static double bits_per_value(const struct table_report *report)
 void table_report_print(const struct table_report *report)
 {
     double fp32 = fp32_bytes(report);
-    printf("  size     %s, %s of fp32 (%s), %.2f bits a value\n",
+    printf("  size     %s, %s of fp32 (%s bytes), %.2f bits a value\n",
            text_bytes(report->file_bytes).text,
            text_percent((double)report->file_bytes, fp32).text,
-           text_bytes(fp32 < 1e19 ? (uint64_t)fp32 : 0).text,
-           bits_per_value(report));
-    printf("  error    normalized l2 loss %.4f, mean squared error %.3g, "
+           text_count((uint64_t)fp32).text, bits_per_value(report));
+    printf("  error    normalized l2 loss %.5f, mean squared error %.3g, "
            "greatest error %.3g\n",
            report->stats.nl2, report->stats.mse, report->stats.max_abs);
 }

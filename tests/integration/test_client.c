@@ -1,0 +1,573 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* The client library against servers that do what servers should not: a
+ * scripted peer on a thread of its own answers each connection. */
+#include "client/lib/nibble_client.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "proto/blocks.h"
+#include "proto/frame.h"
+#include "proto/nibble.pb-c.h"
+#include "tests/lib/run_suite.h"
+
+/* ---- the peer --------------------------------------------------------- */
+
+typedef void script_fn(int fd);
+
+static struct {
+    int listener;
+    pthread_t thread;
+    script_fn *script;
+    char address[160];
+} peer;
+
+static void *run_script(void *unused)
+{
+    int fd = accept(peer.listener, NULL, NULL);
+    ck_assert_int_ge(fd, 0);
+    peer.script(fd);
+    close(fd);
+    return unused;
+}
+
+static void listen_at(int fd, const struct sockaddr *at, socklen_t bytes)
+{
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(bind(fd, at, bytes), 0);
+    ck_assert_int_eq(listen(fd, 1), 0);
+    peer.listener = fd;
+}
+
+static void start_peer(script_fn *script)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(at);
+    listen_at(socket(AF_INET, SOCK_STREAM, 0), (struct sockaddr *)&at, bytes);
+    getsockname(peer.listener, (struct sockaddr *)&at, &bytes);
+    snprintf(peer.address, sizeof(peer.address), "localhost:%u",
+             ntohs(at.sin_port));
+    peer.script = script;
+    ck_assert_int_eq(pthread_create(&peer.thread, NULL, run_script, NULL), 0);
+}
+
+static void stop_peer(void)
+{
+    pthread_join(peer.thread, NULL);
+    close(peer.listener);
+}
+
+static bool read_all(int fd, void *to, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        ssize_t got = recv(fd, (char *)to + at, n - at, 0);
+        if (got <= 0) {
+            return false;
+        }
+        at += (size_t)got;
+    }
+    return true;
+}
+
+static void write_all(int fd, const void *from, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        ssize_t put = send(fd, (const char *)from + at, n - at, MSG_NOSIGNAL);
+        if (put <= 0) {
+            return;
+        }
+        at += (size_t)put;
+    }
+}
+
+/* Reads one request and throws its body away; false at the end. */
+static bool read_request(int fd, struct frame_header *header)
+{
+    uint8_t bytes[FRAME_HEADER_BYTES];
+    if (!read_all(fd, bytes, sizeof(bytes)) ||
+        frame_header_get(bytes, UINT32_MAX, header, NULL) != 0) {
+        return false;
+    }
+    char *body = malloc(header->body_bytes + 1u);
+    bool read = read_all(fd, body, header->body_bytes);
+    free(body);
+    return read;
+}
+
+static void write_frame(int fd, const struct frame_header *request,
+                        enum frame_kind kind, const void *body, size_t bytes)
+{
+    struct frame_header header = *request;
+    header.kind = (uint8_t)kind;
+    header.body_bytes = (uint32_t)bytes;
+    uint8_t head[FRAME_HEADER_BYTES];
+    frame_header_put(head, &header);
+    write_all(fd, head, sizeof(head));
+    write_all(fd, body, bytes);
+}
+
+#define ROWS 3
+#define DIM  2
+
+/* Answers with rows whose values are all `value`. */
+static void write_rows(int fd, const struct frame_header *request, float value)
+{
+    const struct block_head head = {
+        .rows = ROWS, .dim = DIM, .row_bytes = DIM * sizeof(float)};
+    uint8_t body[256];
+    uint64_t bytes;
+    blocks_bytes(&head, 1, 1, sizeof(body), &bytes);
+    struct blocks_writer writer;
+    blocks_begin(&writer, body, 1);
+    uint8_t *values = blocks_add(&writer, &head);
+    for (size_t i = 0; i < (size_t)ROWS * DIM; i++) {
+        memcpy(values + i * sizeof(value), &value, sizeof(value));
+    }
+    blocks_end(&writer, 0);
+    write_frame(fd, request, FRAME_REPLY, body, bytes);
+}
+
+static void write_error(int fd, const struct frame_header *request,
+                        uint32_t code, char *message)
+{
+    Nibble__V1__Error error = NIBBLE__V1__ERROR__INIT;
+    error.code = code;
+    error.message = message;
+    uint8_t body[256];
+    size_t bytes = nibble__v1__error__pack(&error, body);
+    write_frame(fd, request, FRAME_ERROR, body, bytes);
+}
+
+/* Until the client has gone: closing first would be another test. */
+static void drain(int fd)
+{
+    char byte;
+    while (recv(fd, &byte, 1, 0) > 0) {
+    }
+}
+
+/* ---- the client's side ------------------------------------------------ */
+
+static const uint64_t ids[ROWS] = {1, 2, 3};
+static const struct nb_feature feature = {.table = "t",
+                                          .ids = {.u64 = ids, .n = ROWS}};
+static const struct nb_request request = {.features = &feature,
+                                          .n_features = 1};
+static struct nb_errctx err;
+static struct nb_reply reply;
+
+static struct nb_client *connect_peer(uint32_t timeout_ms,
+                                      uint32_t max_reply_bytes)
+{
+    const struct nb_client_options options = {
+        .timeout_ms = timeout_ms, .max_reply_bytes = max_reply_bytes};
+    struct nb_client *client = NULL;
+    int rv = nb_client_connect(peer.address, &options, &client, &err);
+    ck_assert_msg(rv == 0, "%s", err.text);
+    return client;
+}
+
+static float first_value(void)
+{
+    float value;
+    memcpy(&value, reply.blocks[0].values, sizeof(value));
+    return value;
+}
+
+static void says(const char *words)
+{
+    ck_assert_msg(strstr(err.text, words) != NULL, "%s", err.text);
+    ck_assert_ptr_null(strchr(err.text, '\n'));
+}
+
+/* ---- well-behaved servers, met in odd ways ---------------------------- */
+
+static void answer_bytewise(int fd)
+{
+    struct frame_header header;
+    int pair[2];
+    uint8_t bytes[512];
+    while (read_request(fd, &header)) {
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        write_rows(pair[0], &header, 1.5F);
+        close(pair[0]);
+        ssize_t n = recv(pair[1], bytes, sizeof(bytes), MSG_WAITALL);
+        close(pair[1]);
+        for (ssize_t i = 0; i < n; i++) {
+            write_all(fd, bytes + i, 1);
+        }
+    }
+}
+
+START_TEST(replies_that_come_byte_by_byte)
+{
+    start_peer(answer_bytewise);
+    struct nb_client *client = connect_peer(0, 0);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err), 0);
+        ck_assert(first_value() == 1.5F);
+        ck_assert_uint_eq(reply.blocks[0].rows, ROWS);
+    }
+    nb_client_close(client);
+    stop_peer();
+}
+END_TEST
+
+static void refuse_then_answer(int fd)
+{
+    struct frame_header header;
+    char message[] = "no table\n't'";
+    ck_assert(read_request(fd, &header));
+    write_error(fd, &header, 5, message);
+    while (read_request(fd, &header)) {
+        write_rows(fd, &header, 2.0F);
+    }
+}
+
+START_TEST(an_error_answers_one_request_only)
+{
+    start_peer(refuse_then_answer);
+    struct nb_client *client = connect_peer(0, 0);
+    ck_assert_uint_eq(nb_client_remote_code(client), 0);
+    ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err),
+                     NB_ERR_REMOTE);
+    ck_assert_uint_eq(nb_client_remote_code(client), 5);
+    says("NOT_FOUND");
+    says("no table?'t'");
+    ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err), 0);
+    nb_client_close(client);
+    stop_peer();
+}
+END_TEST
+
+/* The first request gets its answer only after the second came. */
+static void answer_late(int fd)
+{
+    struct frame_header late;
+    struct frame_header header;
+    ck_assert(read_request(fd, &late));
+    ck_assert(read_request(fd, &header));
+    write_rows(fd, &late, 1.0F);
+    write_rows(fd, &header, 2.0F);
+    drain(fd);
+}
+
+START_TEST(late_replies_are_dropped)
+{
+    start_peer(answer_late);
+    struct nb_client *client = connect_peer(50, 0);
+    ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err),
+                     NB_ERR_TIMEOUT);
+    says("no reply within 50 ms");
+    ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err), 0);
+    ck_assert(first_value() == 2.0F);
+    nb_client_close(client);
+    stop_peer();
+}
+END_TEST
+
+#define MANY_IDS (4u << 20)
+
+/* Takes nothing until told to, then checks that no frame is torn. */
+static pthread_barrier_t barrier;
+
+static void answer_when_told(int fd)
+{
+    struct frame_header header;
+    pthread_barrier_wait(&barrier);
+    ck_assert(read_request(fd, &header));
+    ck_assert_uint_gt(header.body_bytes, 4 * MANY_IDS);
+    write_rows(fd, &header, 1.0F);
+    while (read_request(fd, &header)) {
+        ck_assert_uint_lt(header.body_bytes, 100);
+        write_rows(fd, &header, 2.0F);
+    }
+}
+
+/* A large request times out half-way through; the client's arrays go away, and
+ * yet the next request finds the stream whole. */
+START_TEST(a_request_cut_short_by_its_deadline)
+{
+    pthread_barrier_init(&barrier, NULL, 2);
+    start_peer(answer_when_told);
+    struct nb_client *client = connect_peer(200, 0);
+    uint32_t *many = calloc(MANY_IDS, sizeof(*many));
+    const struct nb_feature large = {.table = "t",
+                                     .ids = {.u32 = many, .n = MANY_IDS}};
+    const struct nb_request large_request = {.features = &large,
+                                             .n_features = 1};
+    ck_assert_int_eq(nb_client_lookup(client, &large_request, &reply, &err),
+                     NB_ERR_TIMEOUT);
+    says("request not taken within 200 ms");
+    free(many);
+    pthread_barrier_wait(&barrier);
+    int rv;
+    do { /* sanitizers are slow to move 16 MiB */
+        rv = nb_client_lookup(client, &request, &reply, &err);
+    } while (rv == NB_ERR_TIMEOUT);
+    ck_assert_msg(rv == 0, "%s", err.text);
+    ck_assert(first_value() == 2.0F);
+    nb_client_close(client);
+    stop_peer();
+    pthread_barrier_destroy(&barrier);
+}
+END_TEST
+
+START_TEST(unix_sockets)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    const char *scratch = getenv("TMPDIR"); /* NOLINT(concurrency-mt-unsafe) */
+    snprintf(at.sun_path, sizeof(at.sun_path), "%.80s/%d.sock",
+             scratch != NULL ? scratch : "/tmp", (int)getpid());
+    unlink(at.sun_path);
+    listen_at(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&at,
+              sizeof(at));
+    snprintf(peer.address, sizeof(peer.address), "unix:%s", at.sun_path);
+    peer.script = answer_bytewise;
+    ck_assert_int_eq(pthread_create(&peer.thread, NULL, run_script, NULL), 0);
+    struct nb_client *client = connect_peer(0, 0);
+    ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err), 0);
+    nb_client_close(client);
+    stop_peer();
+    unlink(at.sun_path);
+    ck_assert_int_eq(nb_client_connect(peer.address, NULL, &client, &err),
+                     -ENOENT);
+    says(peer.address);
+}
+END_TEST
+
+START_TEST(misuse_sends_nothing)
+{
+    start_peer(refuse_then_answer);
+    struct nb_client *client = connect_peer(0, 0);
+    const struct nb_feature nameless = {.table = ""};
+    const struct nb_request wrong = {.features = &nameless, .n_features = 1};
+    ck_assert_int_eq(nb_client_lookup(client, &wrong, &reply, &err),
+                     NB_ERR_INVALID);
+    says("feature 0");
+    /* The peer refuses the first request that it sees: this one. */
+    ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err),
+                     NB_ERR_REMOTE);
+    ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err), 0);
+    nb_client_close(client);
+    stop_peer();
+}
+END_TEST
+
+/* ---- servers that break the rules ------------------------------------- */
+
+static void close_at_once(int fd)
+{
+    struct frame_header header;
+    read_request(fd, &header);
+}
+
+static void close_within_a_reply(int fd)
+{
+    struct frame_header header;
+    ck_assert(read_request(fd, &header));
+    header.kind = FRAME_REPLY;
+    header.body_bytes = 100;
+    uint8_t head[FRAME_HEADER_BYTES];
+    frame_header_put(head, &header);
+    write_all(fd, head, sizeof(head));
+}
+
+static void answer_in_http(int fd)
+{
+    static const char text[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+    struct frame_header header;
+    ck_assert(read_request(fd, &header));
+    write_all(fd, text, sizeof(text) - 1);
+    drain(fd);
+}
+
+static void answer_another_id(int fd)
+{
+    struct frame_header header;
+    ck_assert(read_request(fd, &header));
+    header.request_id += 1000;
+    write_rows(fd, &header, 1.0F);
+    drain(fd);
+}
+
+static void answer_another_method(int fd)
+{
+    struct frame_header header;
+    ck_assert(read_request(fd, &header));
+    header.method = FRAME_METHOD_pool;
+    write_rows(fd, &header, 1.0F);
+    drain(fd);
+}
+
+static void answer_with_a_request(int fd)
+{
+    struct frame_header header;
+    ck_assert(read_request(fd, &header));
+    write_frame(fd, &header, FRAME_REQUEST, "", 0);
+    drain(fd);
+}
+
+static void answer_too_large(int fd)
+{
+    struct frame_header header;
+    ck_assert(read_request(fd, &header));
+    header.kind = FRAME_REPLY;
+    header.body_bytes = 1001;
+    uint8_t head[FRAME_HEADER_BYTES];
+    frame_header_put(head, &header);
+    write_all(fd, head, sizeof(head));
+    drain(fd);
+}
+
+static void answer_garbage(int fd)
+{
+    struct frame_header header;
+    ck_assert(read_request(fd, &header));
+    write_frame(fd, &header, FRAME_REPLY, "\xff\xff\xff", 3);
+    drain(fd);
+}
+
+static void answer_no_blocks(int fd)
+{
+    struct frame_header header;
+    ck_assert(read_request(fd, &header));
+    write_frame(fd, &header, FRAME_REPLY, "", 0);
+    drain(fd);
+}
+
+static void answer_with_a_broken_error(int fd)
+{
+    struct frame_header header;
+    ck_assert(read_request(fd, &header));
+    write_frame(fd, &header, FRAME_ERROR, "\x12\x7f", 2);
+    drain(fd);
+}
+
+/* As a server does that turns a connection away. */
+static void say_why_and_close(int fd)
+{
+    struct frame_header header = {0};
+    char message[] = "too many connections";
+    write_error(fd, &header, 8, message);
+    drain(fd);
+}
+
+static const struct {
+    script_fn *script;
+    int code;
+    const char *words;
+} breaches[] = {
+    {close_at_once, NB_ERR_CLOSED, "closed by the peer"},
+    {close_within_a_reply, NB_ERR_CLOSED, "closed by the peer"},
+    {answer_in_http, NB_ERR_FRAME, "magic"},
+    {answer_another_id, NB_ERR_FRAME, "nothing of the sort"},
+    {answer_another_method, NB_ERR_FRAME, "method 4"},
+    {answer_with_a_request, NB_ERR_FRAME, "kind 0"},
+    {answer_too_large, NB_ERR_TOO_LARGE, "1001"},
+    {answer_garbage, NB_ERR_MESSAGE, "malformed"},
+    {answer_no_blocks, NB_ERR_MESSAGE, "0 blocks"},
+    {answer_with_a_broken_error, NB_ERR_MESSAGE, "malformed error"},
+    {say_why_and_close, NB_ERR_CLOSED, "too many connections"},
+};
+
+/* Each gives one clear error, and the same one from then on. */
+START_TEST(breaches_end_the_connection)
+{
+    start_peer(breaches[_i].script);
+    struct nb_client *client = connect_peer(5000, 1000);
+    for (int i = 0; i < 2; i++) {
+        err.text[0] = '\0';
+        int rv = nb_client_lookup(client, &request, &reply, &err);
+        ck_assert_msg(rv == breaches[_i].code, "%d: %s", rv, err.text);
+        says(breaches[_i].words);
+        says(peer.address);
+    }
+    ck_assert_int_eq(nb_client_ping(client, &err), breaches[_i].code);
+    nb_client_close(client);
+    stop_peer();
+}
+END_TEST
+
+/* A peer that resets while a large request is under way: an error, no signal.
+ */
+static void reset(int fd)
+{
+    char byte;
+    const struct linger now = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    ck_assert_int_eq((int)recv(fd, &byte, 1, 0), 1);
+}
+
+START_TEST(a_reset_under_a_large_request)
+{
+    start_peer(reset);
+    struct nb_client *client = connect_peer(5000, 0);
+    uint32_t *many = calloc(MANY_IDS, sizeof(*many));
+    const struct nb_feature large = {.table = "t",
+                                     .ids = {.u32 = many, .n = MANY_IDS}};
+    const struct nb_request large_request = {.features = &large,
+                                             .n_features = 1};
+    int rv = nb_client_lookup(client, &large_request, &reply, &err);
+    ck_assert_msg(rv == -ECONNRESET || rv == -EPIPE, "%d: %s", rv, err.text);
+    free(many);
+    nb_client_close(client);
+    stop_peer();
+}
+END_TEST
+
+/* ---- no server at all ------------------------------------------------- */
+
+static const struct {
+    const char *address;
+    int code;
+} unreachable[] = {
+    {"127.0.0.1:1", -ECONNREFUSED},    {"no.such.host.invalid:1", 0},
+    {"127.0.0.1", NB_ERR_INVALID},     {"unix:", NB_ERR_INVALID},
+    {"unix:/no/such/socket", -ENOENT}, {"127.0.0.1:77000", NB_ERR_INVALID},
+    {"::1:80", NB_ERR_INVALID},
+};
+
+START_TEST(servers_that_are_not_there)
+{
+    struct nb_client *client = NULL;
+    int rv = nb_client_connect(unreachable[_i].address, NULL, &client, &err);
+    if (unreachable[_i].code != 0) {
+        ck_assert_msg(rv == unreachable[_i].code, "%d: %s", rv, err.text);
+    }
+    ck_assert_int_lt(rv, 0);
+    ck_assert_ptr_null(client);
+    says(unreachable[_i].address);
+}
+END_TEST
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("client");
+    TCase *tcase = tcase_create("calls");
+    tcase_add_test(tcase, replies_that_come_byte_by_byte);
+    tcase_add_test(tcase, an_error_answers_one_request_only);
+    tcase_add_test(tcase, late_replies_are_dropped);
+    tcase_add_test(tcase, a_request_cut_short_by_its_deadline);
+    tcase_add_test(tcase, unix_sockets);
+    tcase_add_test(tcase, misuse_sends_nothing);
+    tcase_add_loop_test(tcase, breaches_end_the_connection, 0, COUNT(breaches));
+    tcase_add_test(tcase, a_reset_under_a_large_request);
+    tcase_add_loop_test(tcase, servers_that_are_not_there, 0,
+                        COUNT(unreachable));
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
