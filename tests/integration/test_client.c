@@ -287,7 +287,7 @@ static void answer_when_told(int fd)
     struct frame_header header;
     pthread_barrier_wait(&barrier);
     ck_assert(read_request(fd, &header));
-    ck_assert_uint_gt(header.body_bytes, 4 * MANY_IDS);
+    ck_assert_uint_gt(header.body_bytes, 4 * (size_t)MANY_IDS);
     write_rows(fd, &header, 1.0F);
     while (read_request(fd, &header)) {
         ck_assert_uint_lt(header.body_bytes, 100);

@@ -117,14 +117,14 @@ START_TEST(lookup_of_every_kind_of_ids)
     ck_assert_str_eq(f[0]->table, "wide");
     ck_assert_uint_eq(f[0]->n_ids, 3);
     ck_assert_uint_eq(f[0]->n_ids32, 0);
-    ck_assert_mem_eq(f[0]->ids, wide, sizeof(wide));
+    ck_assert_int_eq(memcmp(f[0]->ids, wide, sizeof(wide)), 0);
     ck_assert_str_eq(f[1]->table, "narrow");
     ck_assert_uint_eq(f[1]->n_ids, 0);
     ck_assert_uint_eq(f[1]->n_ids32, 2);
     ck_assert_uint_eq(f[1]->ids32[0], 5);
     ck_assert_uint_eq(f[1]->ids32[1], UINT32_MAX);
     ck_assert_uint_eq(f[2]->n_ids32, 4);
-    ck_assert_mem_eq(f[2]->ids32, short_ids, sizeof(short_ids));
+    ck_assert_int_eq(memcmp(f[2]->ids32, short_ids, sizeof(short_ids)), 0);
     ck_assert_str_eq(f[3]->table, "none");
     ck_assert_uint_eq(f[3]->n_ids + f[3]->n_ids32, 0);
     ck_assert(borrows(wide));
@@ -164,11 +164,13 @@ START_TEST(pool_with_and_without_weights)
     Nibble__V1__PoolFeature **f = read->features;
     ck_assert_uint_eq(read->n_features, 3);
     ck_assert_uint_eq(f[0]->n_ids, 3);
-    ck_assert_mem_eq(f[0]->ids, ids, sizeof(ids));
+    ck_assert_int_eq(memcmp(f[0]->ids, ids, sizeof(ids)), 0);
     ck_assert_uint_eq(f[0]->n_lengths, 3);
-    ck_assert_mem_eq(f[0]->lengths, lengths, sizeof(lengths));
+    ck_assert_int_eq(memcmp(f[0]->lengths, lengths, sizeof(lengths)), 0);
     ck_assert_uint_eq(f[0]->n_weights, 3);
-    ck_assert_mem_eq(f[0]->weights, weights, sizeof(weights));
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert(f[0]->weights[i] == weights[i]);
+    }
     ck_assert_int_eq(f[0]->pooling, NIBBLE__V1__POOLING__MEAN);
     ck_assert_uint_eq(f[1]->n_ids32, 300);
     ck_assert_uint_eq(f[1]->n_lengths, 1);
