@@ -11,7 +11,7 @@
 #include "server/listen_address.h"
 
 /* Writes one address a line to `path`, through a temporary file beside it and
- * rename(2): whoever sees the file sees all of it. -errno. */
+ * rename(2): whoever sees the file sees all of it. Errors of atomic_file. */
 int address_file_write(const char *path,
                        const char (*addresses)[LISTEN_ADDRESS_TEXT], size_t n,
                        struct nb_errctx *err);

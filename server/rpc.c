@@ -74,7 +74,6 @@ static bool finish(struct call *call, size_t index, int rv)
 {
     struct counters *counters = call->service->counters;
     if (index < N_METHODS) {
-        counter_add(&counters->methods[index].requests, 1);
         counter_add(&counters->methods[index].errors, rv != 0);
         counter_add(&counters->methods[index].expired,
                     rv != 0 && call->code == RPC_DEADLINE_EXCEEDED);
@@ -82,9 +81,20 @@ static bool finish(struct call *call, size_t index, int rv)
     return rv == 0 ? call_send_reply(call) : call_send_error(call);
 }
 
-bool rpc_answer(struct call *call, const void *body, size_t bytes)
+/* Index of the method, and counts the request, so that a Status counts
+ * itself. */
+static size_t begin(struct call *call)
 {
     size_t index = find_method(call->method);
+    if (index < N_METHODS) {
+        counter_add(&call->service->counters->methods[index].requests, 1);
+    }
+    return index;
+}
+
+bool rpc_answer(struct call *call, const void *body, size_t bytes)
+{
+    size_t index = begin(call);
     bool sent = finish(call, index, run(call, index, body, bytes));
     arena_reset(&call->service->arena);
     return sent;
@@ -92,5 +102,5 @@ bool rpc_answer(struct call *call, const void *body, size_t bytes)
 
 bool rpc_refuse(struct call *call)
 {
-    return finish(call, find_method(call->method), -1);
+    return finish(call, begin(call), -1);
 }
