@@ -127,7 +127,7 @@ demo:
 check:
 	@scripts/deps.sh build test
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests
-	@$(MAKE) --no-print-directory run-tests
+	@$(MAKE) --no-print-directory run-tests check-isa-sweep
 
 ## bench: time the kernels and the quantizer against their references
 bench: $(BENCH_BIN)
@@ -263,6 +263,13 @@ run-tests:
 	@$(PYTHON) tests/lib/run_tests.py --build $(BUILD) --jobs $(JOBS) \
 	    $(if $(ONLY),--only $(ONLY)) $(TEST_BIN) $(FUZZ_BIN) $(TEST_PY)
 
+# The same results without AVX-512, without AVX2.
+SWEEP_BIN := $(filter $(BUILD)/tests/unit/% $(BUILD)/tests/property/%, \
+             $(TEST_BIN))
+check-isa-sweep: $(SWEEP_BIN)
+	@scripts/check_isa_sweep.sh $(PYTHON) tests/lib/run_tests.py \
+	    --build $(BUILD) --jobs $(JOBS) $(SWEEP_BIN)
+
 # ---- static checks ------------------------------------------------------
 C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
 
@@ -345,7 +352,8 @@ installcheck: all
 clean:
 	rm -rf build
 
-.PHONY: all deps demo check bench help libnibble tests run-tests lint \
-    check-format format check-deps check-headers check-isa check-abi tidy \
+.PHONY: all deps demo check bench help libnibble tests run-tests \
+    check-isa-sweep lint check-format format check-deps check-headers check-isa \
+    check-abi tidy \
     $(TIDY) install uninstall installcheck clean FORCE
 .SECONDARY:
