@@ -130,7 +130,9 @@ int table_metadata_parse(const char *text, size_t n, const char *name,
     json_error_t where;
     json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &where);
     if (root == NULL) {
-        if (json_error_code(&where) == json_error_out_of_memory) {
+        /* Most failed allocations leave no text. */
+        if (where.text[0] == '\0' ||
+            json_error_code(&where) == json_error_out_of_memory) {
             return nb_fail(err, NB_ERR_NOMEM, "%s: metadata: out of memory",
                            name);
         }
