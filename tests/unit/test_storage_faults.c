@@ -32,7 +32,6 @@ static void *json_malloc(size_t n)
 static void setup(void)
 {
     scratch_create();
-    json_set_alloc_funcs(json_malloc, free);
     const char text[] = "2 3\na 1 2 3\nb 4 nan 6\n";
     input = scratch_write("in.txt", text, sizeof(text) - 1);
     output = scratch_path("out");
@@ -89,9 +88,7 @@ static int eval(void)
 static bool is_error_of(unsigned set, int error, int rv)
 {
     if (set == FAULT_ALLOC) {
-        /* To jansson a string it has no memory for is a syntax error. */
-        bool json = strstr(err.text, "metadata section, offset") != NULL;
-        return rv == NB_ERR_NOMEM || (rv == NB_ERR_FORMAT && json);
+        return rv == NB_ERR_NOMEM;
     }
     return rv == -error;
 }
@@ -133,6 +130,8 @@ static void sweep(int (*work)(void), unsigned set, int error)
 
 START_TEST(building)
 {
+    /* Not where JSON is read: there jansson 2.14 aborts on a lack of memory. */
+    json_set_alloc_funcs(json_malloc, free);
     sweep(build, FAULT_ALLOC, ENOMEM);
     sweep(build, FAULT_OPEN, EMFILE);
     sweep(build, FAULT_READ, EIO);
