@@ -23,15 +23,23 @@ struct cli_text text_count(uint64_t count)
     return made;
 }
 
+struct cli_text text_counted(uint64_t count, const char *noun)
+{
+    struct cli_text digits = text_count(count);
+    struct cli_text made;
+    snprintf(made.text, sizeof(made.text), "%.40s %.40s%s", digits.text, noun,
+             count == 1 ? "" : "s");
+    return made;
+}
+
 struct cli_text text_bytes(uint64_t bytes)
 {
     static const char *const units[] = {"KiB", "MiB", "GiB",
                                         "TiB", "PiB", "EiB"};
     struct cli_text made;
-    struct cli_text count = text_count(bytes);
+    struct cli_text count = text_counted(bytes, "byte");
     if (bytes < 1024) {
-        snprintf(made.text, sizeof(made.text), "%.40s bytes", count.text);
-        return made;
+        return count;
     }
     double value = (double)bytes / 1024;
     size_t unit = 0;
@@ -39,8 +47,8 @@ struct cli_text text_bytes(uint64_t bytes)
         value /= 1024;
         unit++;
     }
-    snprintf(made.text, sizeof(made.text), "%.40s bytes (%.1f %s)", count.text,
-             value, units[unit]);
+    snprintf(made.text, sizeof(made.text), "%.60s (%.1f %s)", count.text, value,
+             units[unit]);
     return made;
 }
 

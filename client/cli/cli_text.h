@@ -15,6 +15,8 @@ struct cli_text {
 
 /* "2,444" */
 struct cli_text text_count(uint64_t count);
+/* "1 row", "2,444 rows" */
+struct cli_text text_counted(uint64_t count, const char *noun);
 /* "86,016 bytes (84.0 KiB)" */
 struct cli_text text_bytes(uint64_t bytes);
 /* "3 days 2 h", "5 min 2 s", "1.25 s": the two greatest units */

@@ -67,8 +67,8 @@ static void print_text(const struct eval_args *args, const struct table *table,
                        const struct eval_report *eval)
 {
     const struct table_report report = report_of(table, eval);
-    printf("%s against %s: %s rows x %u values\n", args->file, args->against,
-           text_count(eval->n_rows).text, report.format.dim);
+    printf("%s against %s: %s x %u values\n", args->file, args->against,
+           text_counted(eval->n_rows, "row").text, report.format.dim);
     table_report_print(&report);
     printf("  cosine   %.6f on average, between a row and its original\n",
            eval->cosine_mean);

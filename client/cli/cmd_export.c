@@ -57,8 +57,8 @@ int cmd_export(int argc, char **argv)
     if (rv != 0) {
         status = command_fail("export", rv, &err);
     } else {
-        printf("wrote %s: %s rows x %u values, %s\n", args.output,
-               text_count(table_info(opened)->n_rows).text,
+        printf("wrote %s: %s x %u values, %s\n", args.output,
+               text_counted(table_info(opened)->n_rows, "row").text,
                table_info(opened)->format.dim, args.format);
     }
     table_close(opened);

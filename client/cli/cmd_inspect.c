@@ -61,7 +61,7 @@ static void print_member(const char *key, json_t *value)
                      : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY |
                                              JSON_REAL_PRECISION(6));
     if (text != NULL) {
-        printf(" %s %s", text_foreign(key).text, text_foreign(text).text);
+        printf(" %s=%s", text_foreign(key).text, text_foreign(text).text);
     }
     free(text);
 }
@@ -91,8 +91,8 @@ static void print_text(const char *file, const struct table_info *info)
 {
     const struct table_report report = report_of(info);
     printf("%s\n", file);
-    printf("  rows     %s rows x %u values, dense (an id is a row number)\n",
-           text_count(info->n_rows).text, info->format.dim);
+    printf("  rows     %s x %u values, dense (an id is a row number)\n",
+           text_counted(info->n_rows, "row").text, info->format.dim);
     printf("  codec    %s, %s scales, search %s\n",
            table_codec_name(info->format.codec),
            table_scales_name(info->format.scales),

@@ -129,18 +129,17 @@ static void print_text(const struct quantize_args *args,
                        const struct build_report *build)
 {
     const struct table_report report = report_of(build);
-    printf("%s: %s rows x %u values, codec %s, %s scales, search %s\n",
-           args->output, text_count(build->n_rows).text, build->format.dim,
+    printf("%s: %s x %u values, codec %s, %s scales, search %s\n", args->output,
+           text_counted(build->n_rows, "row").text, build->format.dim,
            args->codec, table_scales_at(args->scales), args->search);
     table_report_print(&report);
     if (build->n_nonfinite > 0) {
-        printf("  zeroed   %s values that were NaN or infinite\n",
-               text_count(build->n_nonfinite).text);
+        printf("  zeroed   %s that were NaN or infinite\n",
+               text_counted(build->n_nonfinite, "value").text);
     }
-    printf("  time     %s, %s, %u thread%s\n",
-           text_duration(build->seconds).text,
-           text_rate(build->n_rows, build->seconds).text, build->threads,
-           build->threads == 1 ? "" : "s");
+    printf("  time     %s, %s, %s\n", text_duration(build->seconds).text,
+           text_rate(build->n_rows, build->seconds).text,
+           text_counted(build->threads, "thread").text);
 }
 
 static int print_json(const struct quantize_args *args,

@@ -36,7 +36,8 @@ int cmd_verify(int argc, char **argv)
         return command_fail("verify", rv, &err);
     }
     const struct table_info *info = table_info(opened);
-    printf("%s: whole, %s rows, %s\n", args.file, text_count(info->n_rows).text,
+    printf("%s: whole, %s, %s\n", args.file,
+           text_counted(info->n_rows, "row").text,
            text_bytes(info->file_bytes).text);
     table_close(opened);
     return COMMAND_DONE;

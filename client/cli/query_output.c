@@ -18,9 +18,9 @@ static void print_headline(const struct server_query *query,
                            const struct nb_reply *reply)
 {
     const struct nb_block *block = &reply->blocks[0];
-    printf("table %s, version %llu: %s %s%s x %u values, %s", query->table,
-           (unsigned long long)reply->version, text_count(block->rows).text,
-           rows->noun, block->rows == 1 ? "" : "s", block->dim,
+    printf("table %s, version %llu: %s x %u values, %s", query->table,
+           (unsigned long long)reply->version,
+           text_counted(block->rows, rows->noun).text, block->dim,
            query_dtype_at(block->dtype));
     if (rows->pooling != NULL) {
         printf(", %s", rows->pooling);
@@ -28,7 +28,7 @@ static void print_headline(const struct server_query *query,
     if (block->dtype == NB_PACKED) {
         printf(" (%u bytes a row, decoded here)", block->row_bytes);
     }
-    printf(", %s ids unseen\n", text_count(block->unseen).text);
+    printf(", %s unseen\n", text_counted(block->unseen, "id").text);
 }
 
 static void print_rows(const struct query_rows *rows,

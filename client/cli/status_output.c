@@ -26,19 +26,19 @@ static void print_server(const struct server_query *query,
     printf("server     nibbled %s at %s, up %s\n",
            text_foreign(reply->server_version).text, query->server,
            text_duration((double)reply->uptime_ms / 1000).text);
-    printf("kernels    %s, %u event loop%s\n", text_foreign(reply->isa).text,
-           reply->loops, reply->loops == 1 ? "" : "s");
-    printf("load       %s connections open, %s accepted\n",
-           text_count(reply->connections).text,
+    printf("kernels    %s, %s\n", text_foreign(reply->isa).text,
+           text_counted(reply->loops, "event loop").text);
+    printf("load       %s open, %s accepted\n",
+           text_counted(reply->connections, "connection").text,
            text_count(reply->connections_accepted).text);
     printf("network    %s received, %s sent\n",
            text_bytes(reply->bytes_received).text,
            text_bytes(reply->bytes_sent).text);
     for (size_t i = 0; i < reply->n_methods; i++) {
         const method_status *method = reply->methods[i];
-        printf("%-10s %-10s %s requests, %s answered with an error\n",
+        printf("%-10s %-10s %s, %s answered with an error\n",
                i == 0 ? "requests" : "", text_foreign(method->name).text,
-               text_count(method->requests).text,
+               text_counted(method->requests, "request").text,
                text_count(method->errors).text);
     }
 }
@@ -58,10 +58,9 @@ static void print_text(const struct server_query *query,
     print_server(query, reply);
     for (size_t i = 0; i < reply->n_models; i++) {
         const model_status *model = reply->models[i];
-        printf("\nmodel %s, version %llu, %zu table%s\n",
-               text_foreign(model->name).text,
-               (unsigned long long)model->version, model->n_tables,
-               model->n_tables == 1 ? "" : "s");
+        printf("\nmodel %s, version %llu, %s\n", text_foreign(model->name).text,
+               (unsigned long long)model->version,
+               text_counted(model->n_tables, "table").text);
         printf("  %-16s %14s x %-5s %-6s %-6s %9s %16s %12s\n", "table", "rows",
                "dim", "codec", "scales", "bytes/row", "file bytes",
                "unseen ids");
