@@ -1,0 +1,125 @@
+# Copyright the nibble authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The command line itself: help, wrong usage, exit status, one line of error."""
+
+import os
+import subprocess
+import unittest
+
+import nibble_test
+from nibble_test import nibble
+
+COMMANDS = ["quantize", "inspect", "verify", "eval", "export", "lookup",
+            "pool", "status", "help", "version"]
+# Enough of each command to get to the option that is wrong.
+QUANTIZE = ["quantize", "--input", "in", "--output", "out"]
+LOOKUP = ["lookup", "--table", "t"]
+POOL = ["pool", "--table", "t"]
+
+WRONG = [
+    ([], "no command"),
+    (["frobnicate"], "no command 'frobnicate'"),
+    (["help", "frobnicate"], "no command 'frobnicate'"),
+    (["version", "now"], "one operand too many"),
+    (["inspect"], "no FILE.nbt"),
+    (["inspect", "a", "b"], "one operand too many"),
+    (["verify", "--fast", "a"], "no option '--fast'"),
+    (["verify", "-x", "a"], "no option"),
+    (["verify", "--help=x", "a"], "no option"),
+    (["eval", "a"], "--against is missing"),
+    (["eval", "a", "--against"], "--against needs a value"),
+    (["export", "a", "--output", "b"], "--format is missing"),
+    (["export", "a", "--output", "b", "--format", "hdf5"],
+     "--format: no 'hdf5', there is npy"),
+    (["quantize", "--output", "a"], "--input is missing"),
+    (QUANTIZE + ["--codec", "q3"], "--codec: no 'q3', there is q4"),
+    (QUANTIZE + ["--search", "best"], "--search: no 'best', there is asym"),
+    (QUANTIZE + ["--format", "csv"], "--format: no 'csv', there is auto, npy"),
+    (QUANTIZE + ["--scales", "fp8"], "--scales: no 'fp8', there is fp16, fp32"),
+    (QUANTIZE + ["--nan", "ignore"], "--nan: no 'ignore', there is refuse"),
+    (QUANTIZE + ["--keys", "text"], "only 'none'"),
+    (QUANTIZE + ["--threads", "2x"], "--threads: '2x' is not a whole number"),
+    (QUANTIZE + ["--threads", "-1"], "--threads: '-1'"),
+    (QUANTIZE + ["--threads", ""], "--threads: ''"),
+    (QUANTIZE + ["--threads", "18446744073709551617"], "from 0 to 1024"),
+    (LOOKUP, "one of --ids and --ids-file"),
+    (LOOKUP + ["--ids", "1", "--ids-file", "f"], "one of --ids and --ids-file"),
+    (LOOKUP + ["--ids", "1,x"], "item 2, 'x'"),
+    (LOOKUP + ["--ids", "1,,2"], "item 2, ''"),
+    (LOOKUP + ["--ids", "1,"], "item 2, ''"),
+    (LOOKUP + ["--ids", ",1"], "item 1, ''"),
+    (LOOKUP + ["--ids", "-1"], "item 1, '-1'"),
+    (LOOKUP + ["--ids", "+1"], "item 1, '+1'"),
+    (LOOKUP + ["--ids", "1.5"], "item 1, '1.5'"),
+    (LOOKUP + ["--ids", "18446744073709551616"], "below 2^64"),
+    (LOOKUP + ["--ids", "1", "--dtype", "fp64"], "there is fp32, fp16, bf16"),
+    (LOOKUP + ["--ids", "1", "--timeout-ms", "0"], "from 1 to"),
+    (["lookup", "--ids", "1"], "--table is missing"),
+    (POOL, "--bags is missing"),
+    (POOL + ["--bags", "1;2,;3"], "--bags: item 3, ''"),
+    (POOL + ["--bags", "1", "--mode", "median"], "there is sum, mean, max"),
+    (POOL + ["--bags", "1", "--dtype", "packed"], "no 'packed'"),
+    (POOL + ["--bags", "1", "--weights", "1", "--mode", "max"], "takes none"),
+    (POOL + ["--bags", "1;2", "--weights", "1"], "1 bags of weights for 2"),
+    (POOL + ["--bags", "1,2;3", "--weights", "1;2"], "bag 1 has 2 ids"),
+    (POOL + ["--bags", "1;2", "--weights", "1;2,3"], "bag 2 has 1 ids"),
+    (POOL + ["--bags", "1", "--weights", "1kg"], "'1kg', is not a number"),
+    (POOL + ["--bags", "1", "--weights", "1e99"], "'1e99', is not a number"),
+    (["status", "here"], "one operand too many"),
+]
+
+
+class Usage(unittest.TestCase):
+    def test_wrong_usage_is_one_line_and_status_2(self):
+        for arguments, words in WRONG:
+            with self.subTest(" ".join(arguments)):
+                done = nibble(*arguments, check=False)
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertEqual(done.stdout, "")
+                self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+                self.assertIn(words, done.stderr)
+                if arguments and arguments[0] in COMMANDS:
+                    self.assertTrue(
+                        done.stderr.startswith("nibble " + arguments[0]))
+
+    def test_help_lists_the_commands(self):
+        for arguments in (["help"], ["--help"], ["-h"], ["help", "help"]):
+            done = nibble(*arguments)
+            for command in COMMANDS:
+                self.assertIn("\n  %s " % command, done.stdout)
+            self.assertEqual(done.stderr, "")
+
+    def test_help_of_a_command_teaches(self):
+        for command in COMMANDS:
+            if command == "help":
+                continue
+            done = nibble(command, "--help")
+            self.assertTrue(done.stdout.startswith("Usage: nibble " + command))
+            self.assertIn("Example:\n  nibble " + command, done.stdout)
+            self.assertEqual(nibble("help", command).stdout, done.stdout)
+            self.assertLessEqual(
+                max(len(line) for line in done.stdout.split("\n")), 90)
+
+    def test_version(self):
+        for word in ("version", "--version"):
+            self.assertRegex(nibble(word).stdout,
+                             r"^nibble \d+\.\d+\.\d+, \w+ kernels\n$")
+
+    def test_unknown_instruction_set(self):
+        done = nibble("version", check=False, env={"NB_ISA_DISABLE": "mmx"})
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("mmx", done.stderr)
+        done = nibble("version", env={"NB_ISA_DISABLE": "avx512,avx2,neon"})
+        self.assertIn("scalar kernels", done.stdout)
+
+    @unittest.skipUnless(os.path.exists("/dev/full"), "no /dev/full")
+    def test_output_that_cannot_be_written(self):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([nibble_test.NIBBLE, "help"], stdout=full,
+                                  stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("standard output", done.stderr)
+
+
+if __name__ == "__main__":
+    nibble_test.main()
