@@ -1,0 +1,15 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* Reads a fuzz input as a source. */
+#ifndef NB_TESTS_LIB_FUZZ_SOURCE_H
+#define NB_TESTS_LIB_FUZZ_SOURCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Opens the input in that format and reads it to the end, twice. Aborts where
+ * the source breaks its contract. */
+void fuzz_source(const uint8_t *data, size_t n, const char *format);
+
+#endif
