@@ -37,8 +37,9 @@ static unsigned feed(struct reply_buffer *buffer, const uint8_t *bytes,
     while (n > 0) {
         void *at;
         size_t room;
-        ck_assert_int_eq(reply_buffer_room(buffer, &at, &room), 0);
-        ck_assert_uint_gt(room, 0);
+        if (reply_buffer_room(buffer, &at, &room) != 0 || room == 0) {
+            ck_abort_msg("no room");
+        }
         size_t take = n < step ? n : step;
         take = take < room ? take : room;
         memcpy(at, bytes, take);
@@ -51,11 +52,15 @@ static unsigned feed(struct reply_buffer *buffer, const uint8_t *bytes,
         while ((rv = reply_buffer_next(buffer, &header, &body, NULL)) == 1) {
             n_frames++;
             ck_assert_uint_eq(header.request_id, n_frames);
-            for (uint32_t i = 0; i < header.body_bytes; i++) {
-                ck_assert_uint_eq(body[i], n_frames);
+            uint32_t same = 0;
+            while (same < header.body_bytes && body[same] == n_frames) {
+                same++;
             }
+            ck_assert_uint_eq(same, header.body_bytes);
         }
-        ck_assert_int_eq(rv, 0);
+        if (rv != 0) {
+            ck_abort_msg("frame refused: %d", rv);
+        }
     }
     return n_frames;
 }
