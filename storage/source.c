@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -66,22 +67,57 @@ out:
     return rv;
 }
 
-static int choose(int fd, const char *path, const char *name,
+static int choose(int fd, const char *path,
+                  const struct source_options *options,
                   const struct source_format **format, struct nb_errctx *err)
 {
-    if (strcmp(name, "auto") == 0) {
-        return detect(fd, path, format, err);
+    const char *name = options->format;
+    if (name == NULL || strcmp(name, "auto") == 0) {
+        int rv = detect(fd, path, format, err);
+        if (rv != 0) {
+            return rv;
+        }
+    } else {
+        *format = format_by_name(name);
+        if (*format == NULL) {
+            return nb_fail(err, NB_ERR_NOT_FOUND,
+                           "%s: no source format '%.40s'", path, name);
+        }
     }
-    *format = format_by_name(name);
-    if (*format == NULL) {
-        return nb_fail(err, NB_ERR_NOT_FOUND, "%s: no source format '%.40s'",
-                       path, name);
+    if (options->tensor != NULL && !(*format)->has_tensors) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "%s: a %s file holds one matrix, no tensor to name",
+                       path, (*format)->name);
     }
     return 0;
 }
 
-int source_open(const char *path, const char *format, struct source **source,
+/* Reads up to the first row, and sees that options and file agree. */
+static int init(struct source *source, const struct source_options *options,
                 struct nb_errctx *err)
+{
+    if (options->dim > NB_DIM_MAX) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "%s: dim %" PRIu64 "; a table has 1 to %u", source->path,
+                       options->dim, NB_DIM_MAX);
+    }
+    int rv = source_seek(source, 0, err);
+    if (rv != 0) {
+        return rv;
+    }
+    source->options = options;
+    rv = source->format->init(source, err);
+    source->options = NULL;
+    if (rv == 0 && options->dim != 0 && options->dim != source->dim) {
+        rv = nb_fail(err, NB_ERR_INVALID,
+                     "%s: rows are of %" PRIu32 " values, not %" PRIu64,
+                     source->path, source->dim, options->dim);
+    }
+    return rv;
+}
+
+int source_open(const char *path, const struct source_options *options,
+                struct source **source, struct nb_errctx *err)
 {
     int fd;
     uint64_t bytes;
@@ -91,7 +127,7 @@ int source_open(const char *path, const char *format, struct source **source,
     }
     struct source *opened = NULL;
     const struct source_format *chosen;
-    rv = choose(fd, path, format, &chosen, err);
+    rv = choose(fd, path, options, &chosen, err);
     if (rv != 0) {
         goto err_close;
     }
@@ -109,10 +145,7 @@ int source_open(const char *path, const char *format, struct source **source,
         goto err_destroy;
     }
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint */
-    rv = source_seek(opened, 0, err);
-    if (rv == 0) {
-        rv = chosen->init(opened, err);
-    }
+    rv = init(opened, options, err);
     if (rv != 0) {
         goto err_destroy;
     }

@@ -15,15 +15,25 @@ struct source; /* one thread at a time */
 
 #define SOURCE_ROWS_UNKNOWN UINT64_MAX
 
+/* What to read, where the path alone does not tell. A plain parameter struct;
+ * all zero: tell everything by the content. */
+struct source_options {
+    const char
+        *format; /* name of sources.def; NULL or "auto": by the content */
+    const char *tensor; /* which of a file's matrices; NULL: its only one */
+    uint64_t dim;       /* values a row; 0: as the file says */
+};
+
 /*
- * Opens `path`. `format` is a name of sources.def, or "auto" to tell by the
- * content. The caller owns *source and ends it with source_close().
- * -errno; NB_ERR_NOT_FOUND: no such format; NB_ERR_SOURCE: malformed, *err
+ * Opens `path`. The caller owns *source and ends it with source_close();
+ * options are borrowed for the call.
+ * -errno; NB_ERR_NOT_FOUND: no such format or tensor; NB_ERR_INVALID: an option
+ * that is missing, or is wrong for this file; NB_ERR_SOURCE: malformed, *err
  * says where; NB_ERR_UNSUPPORTED: well formed, but not a matrix this reads
- * (names what it is); NB_ERR_NOMEM.
+ * (names what it is); NB_ERR_TOO_LARGE; NB_ERR_NOMEM.
  */
-int source_open(const char *path, const char *format, struct source **source,
-                struct nb_errctx *err);
+int source_open(const char *path, const struct source_options *options,
+                struct source **source, struct nb_errctx *err);
 
 void source_close(struct source *source); /* NULL is allowed */
 

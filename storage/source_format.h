@@ -10,12 +10,14 @@
 #include <stdint.h>
 
 #include "quant/nibble.h"
+#include "storage/source.h"
 
 #define SOURCE_HEAD_BYTES ((size_t)64 * 1024) /* what detection looks at */
 
 /* First member of every format's own struct. */
 struct source {
     const struct source_format *format;
+    const struct source_options *options; /* valid in init */
     char *path;
     int fd;
     uint64_t file_bytes;
@@ -26,6 +28,7 @@ struct source {
 
 struct source_format {
     const char *name;
+    bool has_tensors;    /* takes the option `tensor` */
     size_t struct_bytes; /* of the struct that begins with struct source */
     /* Whether the first n bytes of a file (all of it if n is less than
      * SOURCE_HEAD_BYTES) look like this format; a NUL follows them. */

@@ -156,7 +156,7 @@ static int commit(struct build *build, struct table_stats *stats)
 static int build_parts(struct build *build, struct table_stats *stats)
 {
     const struct build_options *options = build->options;
-    int rv = source_open(options->input, options->input_format, &build->source,
+    int rv = source_open(options->input, &options->source, &build->source,
                          build->err);
     if (rv == 0) {
         rv = check_distinct(options, build->err);

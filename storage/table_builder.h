@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "quant/nibble.h"
+#include "storage/source.h"
 #include "storage/table_reader.h"
 
 enum nan_policy {
@@ -28,12 +29,12 @@ struct progress {
 typedef void progress_fn(void *arg, const struct progress *progress);
 
 struct build_options {
-    const char *input;        /* path of the source */
-    const char *input_format; /* name of sources.def, or "auto" */
-    const char *output;       /* path of the table file */
-    const char *codec;        /* name of codecs.def */
-    const char *search;       /* name of searches.def */
-    uint32_t scales;          /* enum nb_scales */
+    const char *input;            /* path of the source */
+    struct source_options source; /* how to read it */
+    const char *output;           /* path of the table file */
+    const char *codec;            /* name of codecs.def */
+    const char *search;           /* name of searches.def */
+    uint32_t scales;              /* enum nb_scales */
     enum nan_policy nan_policy;
     unsigned threads;      /* 0: one a processor */
     progress_fn *progress; /* may be NULL */

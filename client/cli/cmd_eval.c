@@ -8,7 +8,7 @@
 #include "client/cli/json_line.h"
 #include "client/cli/option_table.h"
 #include "client/cli/progress_line.h"
-#include "client/cli/source_choices.h"
+#include "client/cli/source_select.h"
 #include "client/cli/table_report.h"
 #include "storage/source.h"
 #include "storage/table_eval.h"
@@ -17,7 +17,7 @@
 struct eval_args {
     const char *file;
     const char *against;
-    const char *format;
+    struct source_options source;
     bool json;
 };
 
@@ -28,13 +28,6 @@ static const struct option_row rows[] = {
      .value = "SOURCE",
      .required = true,
      .help = "the vectors the table was made from"},
-    {.name = "format",
-     .type = OPTION_NAME,
-     .offset = offsetof(struct eval_args, format),
-     .value = "FORMAT",
-     .fallback = "auto",
-     .choices = source_choice_at,
-     .help = "of the source; 'auto' tells by the content"},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = offsetof(struct eval_args, json),
@@ -50,7 +43,8 @@ static const struct option_table options = {
              "loss is ||X - Q(X)|| / ||X|| over\nthe whole table: 0 is "
              "perfect, 1 is as bad as all zeros.",
     .example = "nibble eval glove.nbt --against glove.txt",
-    .groups = {OPTION_GROUP(rows, 0)},
+    .groups = {OPTION_GROUP(rows, 0),
+               SOURCE_SELECT_GROUP(offsetof(struct eval_args, source))},
 };
 
 static struct table_report report_of(const struct table *table,
@@ -110,7 +104,7 @@ static int evaluate(const struct eval_args *args, const struct table *table,
                     struct eval_report *report, struct nb_errctx *err)
 {
     struct source *source;
-    int rv = source_open(args->against, args->format, &source, err);
+    int rv = source_open(args->against, &args->source, &source, err);
     if (rv != 0) {
         return rv;
     }

@@ -9,7 +9,7 @@
 #include "client/cli/json_line.h"
 #include "client/cli/option_table.h"
 #include "client/cli/progress_line.h"
-#include "client/cli/source_choices.h"
+#include "client/cli/source_select.h"
 #include "client/cli/table_report.h"
 #include "storage/table_builder.h"
 
@@ -18,7 +18,7 @@
 struct quantize_args {
     const char *input;
     const char *output;
-    const char *format;
+    struct source_options source;
     const char *codec;
     const char *search;
     const char *keys;
@@ -50,13 +50,6 @@ static const struct option_row rows[] = {
      .value = "FILE.nbt",
      .required = true,
      .help = "the table file; it appears whole or not at all"},
-    {.name = "format",
-     .type = OPTION_NAME,
-     .offset = AT(format),
-     .value = "FORMAT",
-     .fallback = "auto",
-     .choices = source_choice_at,
-     .help = "of the input; 'auto' tells by the content"},
     {.name = "codec",
      .type = OPTION_NAME,
      .offset = AT(codec),
@@ -114,7 +107,7 @@ static const struct option_table options = {
              "serves, and says\nwhat that costs in precision. Memory use does "
              "not depend on the table's size.",
     .example = "nibble quantize --input glove.txt --output glove.nbt",
-    .groups = {OPTION_GROUP(rows, 0)},
+    .groups = {OPTION_GROUP(rows, 0), SOURCE_SELECT_GROUP(AT(source))},
 };
 
 static struct table_report report_of(const struct build_report *build)
@@ -176,7 +169,7 @@ int cmd_quantize(int argc, char **argv)
     progress_line_begin(&line, "quantizing");
     const struct build_options build = {
         .input = args.input,
-        .input_format = args.format,
+        .source = args.source,
         .output = args.output,
         .codec = args.codec,
         .search = args.search,

@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    fuzz_source(data, n, "npy");
-    fuzz_source(data, n, "auto");
+    fuzz_source(data, n, &(struct source_options){.format = "npy"});
+    fuzz_source(data, n, &(struct source_options){.format = "auto"});
     return 0;
 }

@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    fuzz_source(data, n, "glove");
-    fuzz_source(data, n, "word2vec");
+    fuzz_source(data, n, &(struct source_options){.format = "glove"});
+    fuzz_source(data, n, &(struct source_options){.format = "word2vec"});
     return 0;
 }

@@ -36,13 +36,14 @@ static uint64_t read_all(struct source *source, float *values, int *rv,
     return rows;
 }
 
-void fuzz_source(const uint8_t *data, size_t n, const char *format)
+void fuzz_source(const uint8_t *data, size_t n,
+                 const struct source_options *options)
 {
     struct fuzz_file file;
     struct source *source;
     struct nb_errctx err = {""};
     fuzz_file_init(&file, data, n);
-    int rv = source_open(file.path, format, &source, &err);
+    int rv = source_open(file.path, options, &source, &err);
     if (rv != 0) {
         if (rv > 0 || err.text[0] == '\0') {
             abort();

@@ -8,8 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Opens the input in that format and reads it to the end, twice. Aborts where
- * the source breaks its contract. */
-void fuzz_source(const uint8_t *data, size_t n, const char *format);
+#include "storage/source.h"
+
+/* Opens the input with these options and reads it to the end, twice. Aborts
+ * where the source breaks its contract. */
+void fuzz_source(const uint8_t *data, size_t n,
+                 const struct source_options *options);
 
 #endif

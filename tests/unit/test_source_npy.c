@@ -15,6 +15,8 @@
 #include "tests/lib/scratch.h"
 
 static struct nb_errctx err;
+static const struct source_options AUTO;
+static const struct source_options NPY = {.format = "npy"};
 
 /* Writes a .npy file of the given version, header text and data. */
 static const char *write_npy(unsigned version, const char *text,
@@ -49,7 +51,7 @@ static void assert_six(const char *path)
     struct source *source;
     float values[8];
     size_t n_rows;
-    int rv = source_open(path, "auto", &source, &err);
+    int rv = source_open(path, &AUTO, &source, &err);
     ck_assert_msg(rv == 0, "%s", err.text);
     ck_assert_str_eq(source_format(source), "npy");
     ck_assert_uint_eq(source_dim(source), 2);
@@ -111,7 +113,7 @@ static int open_only(const char *path)
 {
     struct source *source = NULL;
     err.text[0] = '\0';
-    int rv = source_open(path, "npy", &source, &err);
+    int rv = source_open(path, &NPY, &source, &err);
     source_close(source);
     return rv;
 }
@@ -240,7 +242,7 @@ START_TEST(shrinks_while_read)
     struct source *source;
     float values[6];
     size_t n_rows;
-    ck_assert_int_eq(source_open(path, "npy", &source, &err), 0);
+    ck_assert_int_eq(source_open(path, &NPY, &source, &err), 0);
     ck_assert_int_eq(truncate(path, (off_t)source_bytes(source) - 1), 0);
     ck_assert_int_eq(source_read(source, values, 3, &n_rows, &err),
                      NB_ERR_SOURCE);
@@ -255,8 +257,8 @@ START_TEST(no_rows_is_well_formed)
     float value;
     size_t n_rows = 1;
     ck_assert_int_eq(
-        source_open(write_npy(1, HEADER("<f4", "False", "(0, 2)"), "", 0),
-                    "npy", &source, &err),
+        source_open(write_npy(1, HEADER("<f4", "False", "(0, 2)"), "", 0), &NPY,
+                    &source, &err),
         0);
     ck_assert_int_eq(source_read(source, &value, 1, &n_rows, &err), 0);
     ck_assert_uint_eq(n_rows, 0);

@@ -15,12 +15,15 @@
 #include "tests/lib/scratch.h"
 
 static struct nb_errctx err;
+static const struct source_options AUTO = {.format = "auto"};
+static const struct source_options GLOVE = {.format = "glove"};
 
 static struct source *open_text(const char *format, const char *text)
 {
     struct source *source = NULL;
     const char *path = scratch_write("t.txt", text, strlen(text));
-    int rv = source_open(path, format, &source, &err);
+    const struct source_options options = {.format = format};
+    int rv = source_open(path, &options, &source, &err);
     ck_assert_msg(rv == 0, "%s", err.text);
     return source;
 }
@@ -45,7 +48,8 @@ static int read_all(const char *format, const char *text)
     float values[64];
     size_t n_rows = 1;
     const char *path = scratch_write("t.txt", text, strlen(text));
-    int rv = source_open(path, format, &source, &err);
+    const struct source_options options = {.format = format};
+    int rv = source_open(path, &options, &source, &err);
     while (rv == 0 && n_rows > 0) {
         rv = source_read(source, values, 1, &n_rows, &err);
     }
@@ -207,9 +211,9 @@ START_TEST(not_recognized)
     assert_error("auto", "a,1,2\n", NB_ERR_SOURCE, "not recognized");
     assert_error("csv", "a 1\n", NB_ERR_NOT_FOUND, "no source format 'csv'");
     struct source *source;
-    ck_assert_int_eq(source_open(scratch_path("x"), "auto", &source, &err),
+    ck_assert_int_eq(source_open(scratch_path("x"), &AUTO, &source, &err),
                      -ENOENT);
-    ck_assert_int_eq(source_open(scratch_path("."), "auto", &source, &err),
+    ck_assert_int_eq(source_open(scratch_path("."), &AUTO, &source, &err),
                      -EISDIR);
     ck_assert_str_eq(source_format_at(0), "npy");
     ck_assert_ptr_null(source_format_at(1000));
@@ -230,7 +234,7 @@ START_TEST(long_lines)
     text[n] = '\n';
     const char *path = scratch_write("long.txt", text, n + 1);
     struct source *source;
-    ck_assert_int_eq(source_open(path, "auto", &source, &err), 0);
+    ck_assert_int_eq(source_open(path, &AUTO, &source, &err), 0);
     ck_assert_uint_eq(source_dim(source), dim);
     float *values = malloc(dim * sizeof(float));
     size_t n_rows;
@@ -244,7 +248,7 @@ START_TEST(long_lines)
     ck_assert_ptr_nonnull(text);
     memset(text, 'x', LINE_BYTES_MAX + 10);
     path = scratch_write("long.txt", text, LINE_BYTES_MAX + 10);
-    ck_assert_int_eq(source_open(path, "glove", &source, &err), NB_ERR_SOURCE);
+    ck_assert_int_eq(source_open(path, &GLOVE, &source, &err), NB_ERR_SOURCE);
     ck_assert_ptr_nonnull(strstr(err.text, "line 1 is longer than"));
     free(text);
 }
@@ -263,7 +267,7 @@ START_TEST(many_rows)
     const char *path = scratch_write("many.txt", text, at);
     free(text);
     struct source *source;
-    ck_assert_int_eq(source_open(path, "auto", &source, &err), 0);
+    ck_assert_int_eq(source_open(path, &AUTO, &source, &err), 0);
     float values[2 * 700];
     size_t row = 0;
     size_t n_rows;

@@ -41,7 +41,7 @@ static int build(void)
 {
     const struct build_options options = {
         .input = input,
-        .input_format = "auto",
+        .source = {.format = "auto"},
         .output = output,
         .codec = "q4",
         .search = "greedy",
@@ -75,7 +75,8 @@ static const char *eval_input;
 static int eval(void)
 {
     struct source *source;
-    int rv = source_open(eval_input, "auto", &source, &err);
+    const struct source_options options = {0};
+    int rv = source_open(eval_input, &options, &source, &err);
     if (rv == 0) {
         struct eval_report report;
         rv = table_eval(opened, source, NULL, NULL, &report, &err);

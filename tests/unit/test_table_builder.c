@@ -26,7 +26,7 @@ static struct build_options options_of(const char *input, const char *output)
 {
     return (struct build_options){
         .input = input,
-        .input_format = "auto",
+        .source = {.format = "auto"},
         .output = output,
         .codec = "q4",
         .search = "greedy",

@@ -13,6 +13,8 @@
 #define SAMPLE "tests/data/glove-6B-50d-head.txt"
 
 static struct nb_errctx err;
+static const struct source_options AUTO;
+static const struct source_options GLOVE = {.format = "glove"};
 
 static struct table *build(const char *input, const char *scales,
                            enum nan_policy nan_policy,
@@ -20,7 +22,7 @@ static struct table *build(const char *input, const char *scales,
 {
     const struct build_options options = {
         .input = input,
-        .input_format = "auto",
+        .source = {.format = "auto"},
         .output = scratch_path("t.nbt"),
         .codec = "q4",
         .search = "asym",
@@ -38,7 +40,7 @@ static struct table *build(const char *input, const char *scales,
 static struct source *open_text(const char *text)
 {
     struct source *source;
-    int rv = source_open(scratch_write("in.txt", text, strlen(text)), "glove",
+    int rv = source_open(scratch_write("in.txt", text, strlen(text)), &GLOVE,
                          &source, &err);
     ck_assert_msg(rv == 0, "%s", err.text);
     return source;
@@ -58,7 +60,7 @@ START_TEST(agrees_with_the_builder)
     struct source *source;
     struct eval_report report;
     unsigned calls = 0;
-    ck_assert_int_eq(source_open(SAMPLE, "auto", &source, &err), 0);
+    ck_assert_int_eq(source_open(SAMPLE, &AUTO, &source, &err), 0);
     ck_assert_int_eq(
         table_eval(table, source, count_calls, &calls, &report, &err), 0);
     ck_assert_uint_eq(report.n_rows, 2444);

@@ -35,7 +35,8 @@ START_TEST(npy)
     ck_assert_int_eq(table_export(table, "npy", path, &err), 0);
 
     struct source *source;
-    ck_assert_int_eq(source_open(path, "npy", &source, &err), 0);
+    const struct source_options options = {.format = "npy"};
+    ck_assert_int_eq(source_open(path, &options, &source, &err), 0);
     ck_assert_uint_eq(source_dim(source), dim);
     ck_assert_uint_eq(source_rows(source), n_rows);
     float *exported = malloc(n_rows * dim * sizeof(float));
@@ -92,7 +93,7 @@ START_TEST(fbgemm_golden_rows)
         const struct build_options options = {
             .input =
                 scratch_write("in.txt", cases[i].text, strlen(cases[i].text)),
-            .input_format = "glove",
+            .source = {.format = "glove"},
             .output = scratch_path("t.nbt"),
             .codec = "q4",
             .search = "asym",
@@ -118,7 +119,7 @@ START_TEST(refused)
     const char text[] = "w 1 2\n";
     const struct build_options options = {
         .input = scratch_write("in.txt", text, sizeof(text) - 1),
-        .input_format = "glove",
+        .source = {.format = "glove"},
         .output = scratch_path("t.nbt"),
         .codec = "q4",
         .search = "asym",

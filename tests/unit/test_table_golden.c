@@ -85,7 +85,7 @@ START_TEST(builds_as_ever)
 {
     const struct build_options options = {
         .input = SOURCE,
-        .input_format = "auto",
+        .source = {.format = "auto"},
         .output = scratch_path("built.nbt"),
         .codec = "q4",
         .search = "asym",
