@@ -109,6 +109,10 @@ CLIENT_LIB := $(BUILD)/libnibble-client
 LIBS       := $(LIB).a $(LIB).so $(CLIENT_LIB).a $(CLIENT_LIB).so
 PROGRAMS   := $(BUILD)/nibbled $(BUILD)/nibble
 
+# Commands are shown in short; V=1 shows them whole.
+Q   := $(if $(V),,@)
+say  = $(if $(V),,@printf '  %-5s %s\n' '$1' '$(@:$(BUILD)/%=%)')
+
 # ---- what everybody calls -----------------------------------------------
 ## all: the libraries and the programs, in build/MODE
 all: $(LIBS) $(PROGRAMS)
@@ -147,23 +151,26 @@ $(BUILD)/libserver.a: $(SERVER_OBJ)
 $(CLIENT_LIB).a: $(CLIENT_OBJ) $(PROTO_OBJ)
 $(BUILD)/libcli.a: $(CLI_OBJ)
 $(BUILD)/libtest.a: $(TESTLIB_OBJ)
-$(BUILD)/%.a:
+$(BUILD)/%.a: $(BUILD)/.sources
+	$(call say,AR)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 
 # clang leaves the sanitizers' runtime undefined in shared libraries.
 comma := ,
 NO_UNDEFINED := $(if $(filter release debug,$(MODE)),-Wl$(comma)-z$(comma)defs)
 
 %.so: %.so.$(SOMAJOR)
-	ln -sf $(notdir $<) $@
+	@ln -sf $(notdir $<) $@
 %.so.$(SOMAJOR): %.so.$(VERSION)
-	ln -sf $(notdir $<) $@
-$(LIB).so.$(VERSION): $(QUANT_OBJ)
-	$(CC) -shared -Wl,-soname,libnibble.so.$(SOMAJOR) $(NO_UNDEFINED) \
-	    $(ALL_LDFLAGS) -o $@ $^ -lm
-$(CLIENT_LIB).so.$(VERSION): $(CLIENT_OBJ) $(PROTO_OBJ) $(LIB).so
-	$(CC) -shared -Wl,-soname,libnibble-client.so.$(SOMAJOR) \
+	@ln -sf $(notdir $<) $@
+$(LIB).so.$(VERSION): $(QUANT_OBJ) $(BUILD)/.sources
+	$(call say,LD)
+	$(Q)$(CC) -shared -Wl,-soname,libnibble.so.$(SOMAJOR) $(NO_UNDEFINED) \
+	    $(ALL_LDFLAGS) -o $@ $(QUANT_OBJ) -lm
+$(CLIENT_LIB).so.$(VERSION): $(CLIENT_OBJ) $(PROTO_OBJ) $(LIB).so $(BUILD)/.sources
+	$(call say,LD)
+	$(Q)$(CC) -shared -Wl,-soname,libnibble-client.so.$(SOMAJOR) \
 	    $(NO_UNDEFINED) $(ALL_LDFLAGS) -o $@ $(CLIENT_OBJ) $(PROTO_OBJ) \
 	    -L$(BUILD) -lnibble $(PROTO_LIBS)
 
@@ -177,20 +184,30 @@ SERVER_LIBS = $(UV_LIBS) $(PROTO_LIBS) $(STORAGE_LIBS) -lm
 CLI_LIBS    = $(PROTO_LIBS) $(STORAGE_LIBS) -lm
 
 $(BUILD)/nibbled: $(BUILD)/server/nibbled.o $(SERVER_ARCHIVES)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(MALLOC)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(MALLOC)
 $(BUILD)/nibble: $(BUILD)/client/cli/nibble.o $(CLI_ARCHIVES)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS) $(MALLOC)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS) $(MALLOC)
 
 $(BENCH_BIN): %: %.o $(CLI_ARCHIVES)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS)
 
 # ---- objects ------------------------------------------------------------
-# A change of flags rebuilds; files come and go by wildcard.
+# A change of flags rebuilds.
 FLAGS_LINE = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS)
 $(BUILD)/.flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(FLAGS_LINE)' | cmp -s - $@ || \
 	    printf '%s\n' '$(FLAGS_LINE)' > $@
+# So does a file less in an archive.
+SOURCES_LINE = $(QUANT_SRC) $(STORAGE_SRC) $(PROTO_SRC) $(SERVER_SRC) \
+               $(CLIENT_SRC) $(CLI_SRC) $(TESTLIB_SRC)
+$(BUILD)/.sources: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(SOURCES_LINE)' | cmp -s - $@ || \
+	    printf '%s\n' '$(SOURCES_LINE)' > $@
 FORCE:
 
 NEEDS_PROTO := $(PROTO_OBJ) $(SERVER_OBJ) $(CLIENT_OBJ) $(CLI_OBJ)
@@ -201,12 +218,15 @@ $(PROTO_GEN).o: private EXTRA = $(PROTO_FLAGS) -Wno-conversion
 
 $(BUILD)/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(EXTRA) $(ALL_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(EXTRA) $(ALL_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
 $(PROTO_GEN).o: $(PROTO_GEN).c $(BUILD)/.flags
-	$(CC) $(ALL_CPPFLAGS) $(EXTRA) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(EXTRA) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 $(PROTO_GEN).c $(PROTO_GEN).h &: proto/nibble.proto
 	@mkdir -p $(@D)
-	protoc-c --c_out=$(BUILD)/gen proto/nibble.proto
+	$(call say,PROTO)
+	$(Q)protoc-c --c_out=$(BUILD)/gen proto/nibble.proto
 $(NEEDS_PROTO) $(BUILD)/server/nibbled.o $(BUILD)/client/cli/nibble.o: \
     | $(PROTO_GEN).h
 
@@ -234,7 +254,8 @@ EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard client/lib/examples/*.c))
 tests: $(TEST_BIN) $(FUZZ_BIN) $(PY_PROTO) $(EXAMPLES)
 
 $(EXAMPLES): %: %.o $(LIB).so $(CLIENT_LIB).so
-	$(CC) $(ALL_LDFLAGS) -o $@ $< -L$(BUILD) -lnibble-client -lnibble
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< -L$(BUILD) -lnibble-client -lnibble
 
 # In tests named so the calls that tests/lib/faults.c wraps can be made to fail.
 FAULTS := malloc calloc realloc strdup strndup XXH3_createState open openat \
@@ -244,19 +265,23 @@ $(BUILD)/tests/unit/test_%_faults: \
 
 $(BUILD)/tests/%.o: | $(PROTO_GEN).h
 $(TEST_BIN): %: %.o $(TEST_ARCHIVES)
-	$(CC) $(ALL_LDFLAGS) $(TEST_WRAP) -o $@ $^ $(TEST_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) $(TEST_WRAP) -o $@ $^ $(TEST_LIBS)
 
 ifeq ($(MODE),fuzz)
 $(FUZZ_BIN): %: %.o $(TEST_ARCHIVES)
-	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(TEST_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(TEST_LIBS)
 else
 $(FUZZ_BIN): %: %.o $(BUILD)/tests/fuzz/replay_main.o $(TEST_ARCHIVES)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 endif
 
 $(PY_PROTO): proto/nibble.proto
 	@mkdir -p $(BUILD)/gen/py
-	protoc --python_out=$(BUILD)/gen/py proto/nibble.proto
+	$(call say,PROTO)
+	$(Q)protoc --python_out=$(BUILD)/gen/py proto/nibble.proto
 
 # ONLY=word runs the tests whose name holds the word.
 run-tests:
