@@ -324,7 +324,51 @@ START_TEST(a_request_cut_short_by_its_deadline)
 }
 END_TEST
 
-START_TEST(unix_sockets)
+/* The second request cannot go out before the late reply to the first is in: a
+ * client that only writes while it writes would wait for ever. */
+static void answer_late_and_large(int fd)
+{
+    struct frame_header header;
+    ck_assert(read_request(fd, &header));
+    pthread_barrier_wait(&barrier);
+    void *body = calloc(4, MANY_IDS);
+    write_frame(fd, &header, FRAME_REPLY, body, 4 * (size_t)MANY_IDS);
+    free(body);
+    while (read_request(fd, &header)) {
+        write_rows(fd, &header, 2.0F);
+    }
+}
+
+START_TEST(replies_are_read_while_requests_are_written)
+{
+    pthread_barrier_init(&barrier, NULL, 2);
+    start_peer(answer_late_and_large);
+    struct nb_client *client = connect_peer(500, 0);
+    uint32_t *many = calloc(MANY_IDS, sizeof(*many));
+    const uint32_t lengths[ROWS] = {MANY_IDS};
+    const struct nb_feature large = {.table = "t",
+                                     .ids = {.u32 = many, .n = MANY_IDS},
+                                     .lengths = lengths,
+                                     .n_bags = ROWS};
+    const struct nb_request large_request = {.features = &large,
+                                             .n_features = 1};
+    ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err),
+                     NB_ERR_TIMEOUT);
+    pthread_barrier_wait(&barrier);
+    int rv;
+    do { /* sanitizers are slow to move 32 MiB */
+        rv = nb_client_pool(client, &large_request, &reply, &err);
+    } while (rv == NB_ERR_TIMEOUT);
+    ck_assert_msg(rv == 0, "%s", err.text);
+    ck_assert(first_value() == 2.0F);
+    free(many);
+    nb_client_close(client);
+    stop_peer();
+    pthread_barrier_destroy(&barrier);
+}
+END_TEST
+
+static void start_unix_peer(script_fn *script)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     const char *scratch = getenv("TMPDIR"); /* NOLINT(concurrency-mt-unsafe) */
@@ -334,16 +378,42 @@ START_TEST(unix_sockets)
     listen_at(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&at,
               sizeof(at));
     snprintf(peer.address, sizeof(peer.address), "unix:%s", at.sun_path);
-    peer.script = answer_bytewise;
+    peer.script = script;
     ck_assert_int_eq(pthread_create(&peer.thread, NULL, run_script, NULL), 0);
+}
+
+static void stop_unix_peer(void)
+{
+    stop_peer();
+    unlink(peer.address + strlen("unix:"));
+}
+
+START_TEST(unix_sockets)
+{
+    start_unix_peer(answer_bytewise);
     struct nb_client *client = connect_peer(0, 0);
     ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err), 0);
     nb_client_close(client);
-    stop_peer();
-    unlink(at.sun_path);
+    stop_unix_peer();
     ck_assert_int_eq(nb_client_connect(peer.address, NULL, &client, &err),
                      -ENOENT);
     says(peer.address);
+}
+END_TEST
+
+static void leave(int fd)
+{
+    (void)fd;
+}
+
+/* Writing to a closed Unix socket raises SIGPIPE, unless told not to. */
+START_TEST(a_peer_that_has_gone_raises_no_signal)
+{
+    start_unix_peer(leave);
+    struct nb_client *client = connect_peer(5000, 0);
+    stop_unix_peer();
+    ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err), -EPIPE);
+    nb_client_close(client);
 }
 END_TEST
 
@@ -562,7 +632,9 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, an_error_answers_one_request_only);
     tcase_add_test(tcase, late_replies_are_dropped);
     tcase_add_test(tcase, a_request_cut_short_by_its_deadline);
+    tcase_add_test(tcase, replies_are_read_while_requests_are_written);
     tcase_add_test(tcase, unix_sockets);
+    tcase_add_test(tcase, a_peer_that_has_gone_raises_no_signal);
     tcase_add_test(tcase, misuse_sends_nothing);
     tcase_add_loop_test(tcase, breaches_end_the_connection, 0, COUNT(breaches));
     tcase_add_test(tcase, a_reset_under_a_large_request);
