@@ -13,7 +13,7 @@ import nibble_test
 from nibble_test import nibble, scratch_path
 
 ROWS, DIM = 300, 13
-POOL_EXAMPLE = os.path.join(nibble_test.BUILD, "client/lib/examples/pool")
+POOL_EXAMPLE = os.path.join(nibble_test.BUILD, "client/lib/examples/pool_bags")
 
 
 def bits(values):

@@ -6,165 +6,24 @@
 #include "client/lib/nibble_client.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <pthread.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "proto/blocks.h"
-#include "proto/frame.h"
-#include "proto/nibble.pb-c.h"
+#include "tests/lib/fake_peer.h"
 #include "tests/lib/run_suite.h"
-
-/* ---- the peer --------------------------------------------------------- */
-
-typedef void script_fn(int fd);
-
-static struct {
-    int listener;
-    pthread_t thread;
-    script_fn *script;
-    char address[160];
-} peer;
-
-static void *run_script(void *unused)
-{
-    int fd = accept(peer.listener, NULL, NULL);
-    ck_assert_int_ge(fd, 0);
-    peer.script(fd);
-    close(fd);
-    return unused;
-}
-
-static void listen_at(int fd, const struct sockaddr *at, socklen_t bytes)
-{
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(bind(fd, at, bytes), 0);
-    ck_assert_int_eq(listen(fd, 1), 0);
-    peer.listener = fd;
-}
-
-static void start_peer(script_fn *script)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t bytes = sizeof(at);
-    listen_at(socket(AF_INET, SOCK_STREAM, 0), (struct sockaddr *)&at, bytes);
-    getsockname(peer.listener, (struct sockaddr *)&at, &bytes);
-    snprintf(peer.address, sizeof(peer.address), "localhost:%u",
-             ntohs(at.sin_port));
-    peer.script = script;
-    ck_assert_int_eq(pthread_create(&peer.thread, NULL, run_script, NULL), 0);
-}
-
-static void stop_peer(void)
-{
-    pthread_join(peer.thread, NULL);
-    close(peer.listener);
-}
-
-static bool read_all(int fd, void *to, size_t n)
-{
-    for (size_t at = 0; at < n;) {
-        ssize_t got = recv(fd, (char *)to + at, n - at, 0);
-        if (got <= 0) {
-            return false;
-        }
-        at += (size_t)got;
-    }
-    return true;
-}
-
-static void write_all(int fd, const void *from, size_t n)
-{
-    for (size_t at = 0; at < n;) {
-        ssize_t put = send(fd, (const char *)from + at, n - at, MSG_NOSIGNAL);
-        if (put <= 0) {
-            return;
-        }
-        at += (size_t)put;
-    }
-}
-
-/* Reads one request and throws its body away; false at the end. */
-static bool read_request(int fd, struct frame_header *header)
-{
-    uint8_t bytes[FRAME_HEADER_BYTES];
-    if (!read_all(fd, bytes, sizeof(bytes)) ||
-        frame_header_get(bytes, UINT32_MAX, header, NULL) != 0) {
-        return false;
-    }
-    char *body = malloc(header->body_bytes + 1u);
-    bool read = read_all(fd, body, header->body_bytes);
-    free(body);
-    return read;
-}
-
-static void write_frame(int fd, const struct frame_header *request,
-                        enum frame_kind kind, const void *body, size_t bytes)
-{
-    struct frame_header header = *request;
-    header.kind = (uint8_t)kind;
-    header.body_bytes = (uint32_t)bytes;
-    uint8_t head[FRAME_HEADER_BYTES];
-    frame_header_put(head, &header);
-    write_all(fd, head, sizeof(head));
-    write_all(fd, body, bytes);
-}
-
-#define ROWS 3
-#define DIM  2
-
-/* Answers with rows whose values are all `value`. */
-static void write_rows(int fd, const struct frame_header *request, float value)
-{
-    const struct block_head head = {
-        .rows = ROWS, .dim = DIM, .row_bytes = DIM * sizeof(float)};
-    uint8_t body[256];
-    uint64_t bytes;
-    blocks_bytes(&head, 1, 1, sizeof(body), &bytes);
-    struct blocks_writer writer;
-    blocks_begin(&writer, body, 1);
-    uint8_t *values = blocks_add(&writer, &head);
-    for (size_t i = 0; i < (size_t)ROWS * DIM; i++) {
-        memcpy(values + i * sizeof(value), &value, sizeof(value));
-    }
-    blocks_end(&writer, 0);
-    write_frame(fd, request, FRAME_REPLY, body, bytes);
-}
-
-static void write_error(int fd, const struct frame_header *request,
-                        uint32_t code, char *message)
-{
-    Nibble__V1__Error error = NIBBLE__V1__ERROR__INIT;
-    error.code = code;
-    error.message = message;
-    uint8_t body[256];
-    size_t bytes = nibble__v1__error__pack(&error, body);
-    write_frame(fd, request, FRAME_ERROR, body, bytes);
-}
-
-/* Until the client has gone: closing first would be another test. */
-static void drain(int fd)
-{
-    char byte;
-    while (recv(fd, &byte, 1, 0) > 0) {
-    }
-}
 
 /* ---- the client's side ------------------------------------------------ */
 
-static const uint64_t ids[ROWS] = {1, 2, 3};
+static const uint64_t ids[PEER_ROWS] = {1, 2, 3};
 static const struct nb_feature feature = {.table = "t",
-                                          .ids = {.u64 = ids, .n = ROWS}};
+                                          .ids = {.u64 = ids, .n = PEER_ROWS}};
 static const struct nb_request request = {.features = &feature,
                                           .n_features = 1};
 static struct nb_errctx err;
+static const char *address; /* of the peer */
 static struct nb_reply reply;
 
 static struct nb_client *connect_peer(uint32_t timeout_ms,
@@ -173,7 +32,7 @@ static struct nb_client *connect_peer(uint32_t timeout_ms,
     const struct nb_client_options options = {
         .timeout_ms = timeout_ms, .max_reply_bytes = max_reply_bytes};
     struct nb_client *client = NULL;
-    int rv = nb_client_connect(peer.address, &options, &client, &err);
+    int rv = nb_client_connect(address, &options, &client, &err);
     ck_assert_msg(rv == 0, "%s", err.text);
     return client;
 }
@@ -198,29 +57,29 @@ static void answer_bytewise(int fd)
     struct frame_header header;
     int pair[2];
     uint8_t bytes[512];
-    while (read_request(fd, &header)) {
+    while (peer_read_request(fd, &header)) {
         ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-        write_rows(pair[0], &header, 1.5F);
+        peer_write_rows(pair[0], &header, 1.5F);
         close(pair[0]);
         ssize_t n = recv(pair[1], bytes, sizeof(bytes), MSG_WAITALL);
         close(pair[1]);
         for (ssize_t i = 0; i < n; i++) {
-            write_all(fd, bytes + i, 1);
+            peer_write(fd, bytes + i, 1);
         }
     }
 }
 
 START_TEST(replies_that_come_byte_by_byte)
 {
-    start_peer(answer_bytewise);
+    address = peer_start(answer_bytewise);
     struct nb_client *client = connect_peer(0, 0);
     for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err), 0);
         ck_assert(first_value() == 1.5F);
-        ck_assert_uint_eq(reply.blocks[0].rows, ROWS);
+        ck_assert_uint_eq(reply.blocks[0].rows, PEER_ROWS);
     }
     nb_client_close(client);
-    stop_peer();
+    peer_stop();
 }
 END_TEST
 
@@ -228,16 +87,16 @@ static void refuse_then_answer(int fd)
 {
     struct frame_header header;
     char message[] = "no table\n't'";
-    ck_assert(read_request(fd, &header));
-    write_error(fd, &header, 5, message);
-    while (read_request(fd, &header)) {
-        write_rows(fd, &header, 2.0F);
+    ck_assert(peer_read_request(fd, &header));
+    peer_write_error(fd, &header, 5, message);
+    while (peer_read_request(fd, &header)) {
+        peer_write_rows(fd, &header, 2.0F);
     }
 }
 
 START_TEST(an_error_answers_one_request_only)
 {
-    start_peer(refuse_then_answer);
+    address = peer_start(refuse_then_answer);
     struct nb_client *client = connect_peer(0, 0);
     ck_assert_uint_eq(nb_client_remote_code(client), 0);
     ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err),
@@ -247,7 +106,7 @@ START_TEST(an_error_answers_one_request_only)
     says("no table?'t'");
     ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err), 0);
     nb_client_close(client);
-    stop_peer();
+    peer_stop();
 }
 END_TEST
 
@@ -256,16 +115,16 @@ static void answer_late(int fd)
 {
     struct frame_header late;
     struct frame_header header;
-    ck_assert(read_request(fd, &late));
-    ck_assert(read_request(fd, &header));
-    write_rows(fd, &late, 1.0F);
-    write_rows(fd, &header, 2.0F);
-    drain(fd);
+    ck_assert(peer_read_request(fd, &late));
+    ck_assert(peer_read_request(fd, &header));
+    peer_write_rows(fd, &late, 1.0F);
+    peer_write_rows(fd, &header, 2.0F);
+    peer_drain(fd);
 }
 
 START_TEST(late_replies_are_dropped)
 {
-    start_peer(answer_late);
+    address = peer_start(answer_late);
     struct nb_client *client = connect_peer(50, 0);
     ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err),
                      NB_ERR_TIMEOUT);
@@ -273,7 +132,7 @@ START_TEST(late_replies_are_dropped)
     ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err), 0);
     ck_assert(first_value() == 2.0F);
     nb_client_close(client);
-    stop_peer();
+    peer_stop();
 }
 END_TEST
 
@@ -286,12 +145,12 @@ static void answer_when_told(int fd)
 {
     struct frame_header header;
     pthread_barrier_wait(&barrier);
-    ck_assert(read_request(fd, &header));
+    ck_assert(peer_read_request(fd, &header));
     ck_assert_uint_gt(header.body_bytes, 4 * (size_t)MANY_IDS);
-    write_rows(fd, &header, 1.0F);
-    while (read_request(fd, &header)) {
+    peer_write_rows(fd, &header, 1.0F);
+    while (peer_read_request(fd, &header)) {
         ck_assert_uint_lt(header.body_bytes, 100);
-        write_rows(fd, &header, 2.0F);
+        peer_write_rows(fd, &header, 2.0F);
     }
 }
 
@@ -300,7 +159,7 @@ static void answer_when_told(int fd)
 START_TEST(a_request_cut_short_by_its_deadline)
 {
     pthread_barrier_init(&barrier, NULL, 2);
-    start_peer(answer_when_told);
+    address = peer_start(answer_when_told);
     struct nb_client *client = connect_peer(200, 0);
     uint32_t *many = calloc(MANY_IDS, sizeof(*many));
     const struct nb_feature large = {.table = "t",
@@ -319,7 +178,7 @@ START_TEST(a_request_cut_short_by_its_deadline)
     ck_assert_msg(rv == 0, "%s", err.text);
     ck_assert(first_value() == 2.0F);
     nb_client_close(client);
-    stop_peer();
+    peer_stop();
     pthread_barrier_destroy(&barrier);
 }
 END_TEST
@@ -329,27 +188,27 @@ END_TEST
 static void answer_late_and_large(int fd)
 {
     struct frame_header header;
-    ck_assert(read_request(fd, &header));
+    ck_assert(peer_read_request(fd, &header));
     pthread_barrier_wait(&barrier);
     void *body = calloc(4, MANY_IDS);
-    write_frame(fd, &header, FRAME_REPLY, body, 4 * (size_t)MANY_IDS);
+    peer_write_frame(fd, &header, FRAME_REPLY, body, 4 * (size_t)MANY_IDS);
     free(body);
-    while (read_request(fd, &header)) {
-        write_rows(fd, &header, 2.0F);
+    while (peer_read_request(fd, &header)) {
+        peer_write_rows(fd, &header, 2.0F);
     }
 }
 
 START_TEST(replies_are_read_while_requests_are_written)
 {
     pthread_barrier_init(&barrier, NULL, 2);
-    start_peer(answer_late_and_large);
+    address = peer_start(answer_late_and_large);
     struct nb_client *client = connect_peer(500, 0);
     uint32_t *many = calloc(MANY_IDS, sizeof(*many));
-    const uint32_t lengths[ROWS] = {MANY_IDS};
+    const uint32_t lengths[PEER_ROWS] = {MANY_IDS};
     const struct nb_feature large = {.table = "t",
                                      .ids = {.u32 = many, .n = MANY_IDS},
                                      .lengths = lengths,
-                                     .n_bags = ROWS};
+                                     .n_bags = PEER_ROWS};
     const struct nb_request large_request = {.features = &large,
                                              .n_features = 1};
     ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err),
@@ -363,41 +222,20 @@ START_TEST(replies_are_read_while_requests_are_written)
     ck_assert(first_value() == 2.0F);
     free(many);
     nb_client_close(client);
-    stop_peer();
+    peer_stop();
     pthread_barrier_destroy(&barrier);
 }
 END_TEST
 
-static void start_unix_peer(script_fn *script)
-{
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    const char *scratch = getenv("TMPDIR"); /* NOLINT(concurrency-mt-unsafe) */
-    snprintf(at.sun_path, sizeof(at.sun_path), "%.80s/%d.sock",
-             scratch != NULL ? scratch : "/tmp", (int)getpid());
-    unlink(at.sun_path);
-    listen_at(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&at,
-              sizeof(at));
-    snprintf(peer.address, sizeof(peer.address), "unix:%s", at.sun_path);
-    peer.script = script;
-    ck_assert_int_eq(pthread_create(&peer.thread, NULL, run_script, NULL), 0);
-}
-
-static void stop_unix_peer(void)
-{
-    stop_peer();
-    unlink(peer.address + strlen("unix:"));
-}
-
 START_TEST(unix_sockets)
 {
-    start_unix_peer(answer_bytewise);
+    address = peer_start_unix(answer_bytewise);
     struct nb_client *client = connect_peer(0, 0);
     ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err), 0);
     nb_client_close(client);
-    stop_unix_peer();
-    ck_assert_int_eq(nb_client_connect(peer.address, NULL, &client, &err),
-                     -ENOENT);
-    says(peer.address);
+    peer_stop();
+    ck_assert_int_eq(nb_client_connect(address, NULL, &client, &err), -ENOENT);
+    says(address);
 }
 END_TEST
 
@@ -409,9 +247,9 @@ static void leave(int fd)
 /* Writing to a closed Unix socket raises SIGPIPE, unless told not to. */
 START_TEST(a_peer_that_has_gone_raises_no_signal)
 {
-    start_unix_peer(leave);
+    address = peer_start_unix(leave);
     struct nb_client *client = connect_peer(5000, 0);
-    stop_unix_peer();
+    peer_stop();
     ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err), -EPIPE);
     nb_client_close(client);
 }
@@ -419,7 +257,7 @@ END_TEST
 
 START_TEST(misuse_sends_nothing)
 {
-    start_peer(refuse_then_answer);
+    address = peer_start(refuse_then_answer);
     struct nb_client *client = connect_peer(0, 0);
     const struct nb_feature nameless = {.table = ""};
     const struct nb_request wrong = {.features = &nameless, .n_features = 1};
@@ -431,7 +269,7 @@ START_TEST(misuse_sends_nothing)
                      NB_ERR_REMOTE);
     ck_assert_int_eq(nb_client_lookup(client, &request, &reply, &err), 0);
     nb_client_close(client);
-    stop_peer();
+    peer_stop();
 }
 END_TEST
 
@@ -440,89 +278,89 @@ END_TEST
 static void close_at_once(int fd)
 {
     struct frame_header header;
-    read_request(fd, &header);
+    peer_read_request(fd, &header);
 }
 
 static void close_within_a_reply(int fd)
 {
     struct frame_header header;
-    ck_assert(read_request(fd, &header));
+    ck_assert(peer_read_request(fd, &header));
     header.kind = FRAME_REPLY;
     header.body_bytes = 100;
     uint8_t head[FRAME_HEADER_BYTES];
     frame_header_put(head, &header);
-    write_all(fd, head, sizeof(head));
+    peer_write(fd, head, sizeof(head));
 }
 
 static void answer_in_http(int fd)
 {
     static const char text[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
     struct frame_header header;
-    ck_assert(read_request(fd, &header));
-    write_all(fd, text, sizeof(text) - 1);
-    drain(fd);
+    ck_assert(peer_read_request(fd, &header));
+    peer_write(fd, text, sizeof(text) - 1);
+    peer_drain(fd);
 }
 
 static void answer_another_id(int fd)
 {
     struct frame_header header;
-    ck_assert(read_request(fd, &header));
+    ck_assert(peer_read_request(fd, &header));
     header.request_id += 1000;
-    write_rows(fd, &header, 1.0F);
-    drain(fd);
+    peer_write_rows(fd, &header, 1.0F);
+    peer_drain(fd);
 }
 
 static void answer_another_method(int fd)
 {
     struct frame_header header;
-    ck_assert(read_request(fd, &header));
+    ck_assert(peer_read_request(fd, &header));
     header.method = FRAME_METHOD_pool;
-    write_rows(fd, &header, 1.0F);
-    drain(fd);
+    peer_write_rows(fd, &header, 1.0F);
+    peer_drain(fd);
 }
 
 static void answer_with_a_request(int fd)
 {
     struct frame_header header;
-    ck_assert(read_request(fd, &header));
-    write_frame(fd, &header, FRAME_REQUEST, "", 0);
-    drain(fd);
+    ck_assert(peer_read_request(fd, &header));
+    peer_write_frame(fd, &header, FRAME_REQUEST, "", 0);
+    peer_drain(fd);
 }
 
 static void answer_too_large(int fd)
 {
     struct frame_header header;
-    ck_assert(read_request(fd, &header));
+    ck_assert(peer_read_request(fd, &header));
     header.kind = FRAME_REPLY;
     header.body_bytes = 1001;
     uint8_t head[FRAME_HEADER_BYTES];
     frame_header_put(head, &header);
-    write_all(fd, head, sizeof(head));
-    drain(fd);
+    peer_write(fd, head, sizeof(head));
+    peer_drain(fd);
 }
 
 static void answer_garbage(int fd)
 {
     struct frame_header header;
-    ck_assert(read_request(fd, &header));
-    write_frame(fd, &header, FRAME_REPLY, "\xff\xff\xff", 3);
-    drain(fd);
+    ck_assert(peer_read_request(fd, &header));
+    peer_write_frame(fd, &header, FRAME_REPLY, "\xff\xff\xff", 3);
+    peer_drain(fd);
 }
 
 static void answer_no_blocks(int fd)
 {
     struct frame_header header;
-    ck_assert(read_request(fd, &header));
-    write_frame(fd, &header, FRAME_REPLY, "", 0);
-    drain(fd);
+    ck_assert(peer_read_request(fd, &header));
+    peer_write_frame(fd, &header, FRAME_REPLY, "", 0);
+    peer_drain(fd);
 }
 
 static void answer_with_a_broken_error(int fd)
 {
     struct frame_header header;
-    ck_assert(read_request(fd, &header));
-    write_frame(fd, &header, FRAME_ERROR, "\x12\x7f", 2);
-    drain(fd);
+    ck_assert(peer_read_request(fd, &header));
+    peer_write_frame(fd, &header, FRAME_ERROR, "\x12\x7f", 2);
+    peer_drain(fd);
 }
 
 /* As a server does that turns a connection away. */
@@ -530,12 +368,12 @@ static void say_why_and_close(int fd)
 {
     struct frame_header header = {0};
     char message[] = "too many connections";
-    write_error(fd, &header, 8, message);
-    drain(fd);
+    peer_write_error(fd, &header, 8, message);
+    peer_drain(fd);
 }
 
 static const struct {
-    script_fn *script;
+    peer_script_fn *script;
     int code;
     const char *words;
 } breaches[] = {
@@ -555,18 +393,18 @@ static const struct {
 /* Each gives one clear error, and the same one from then on. */
 START_TEST(breaches_end_the_connection)
 {
-    start_peer(breaches[_i].script);
+    address = peer_start(breaches[_i].script);
     struct nb_client *client = connect_peer(5000, 1000);
     for (int i = 0; i < 2; i++) {
         err.text[0] = '\0';
         int rv = nb_client_lookup(client, &request, &reply, &err);
         ck_assert_msg(rv == breaches[_i].code, "%d: %s", rv, err.text);
         says(breaches[_i].words);
-        says(peer.address);
+        says(address);
     }
     ck_assert_int_eq(nb_client_ping(client, &err), breaches[_i].code);
     nb_client_close(client);
-    stop_peer();
+    peer_stop();
 }
 END_TEST
 
@@ -582,7 +420,7 @@ static void reset(int fd)
 
 START_TEST(a_reset_under_a_large_request)
 {
-    start_peer(reset);
+    address = peer_start(reset);
     struct nb_client *client = connect_peer(5000, 0);
     uint32_t *many = calloc(MANY_IDS, sizeof(*many));
     const struct nb_feature large = {.table = "t",
@@ -593,7 +431,7 @@ START_TEST(a_reset_under_a_large_request)
     ck_assert_msg(rv == -ECONNRESET || rv == -EPIPE, "%d: %s", rv, err.text);
     free(many);
     nb_client_close(client);
-    stop_peer();
+    peer_stop();
 }
 END_TEST
 

@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-/* Sums two bags of rows of the table "glove": pool HOST:PORT */
+/* Sums two bags of rows of the table "glove": pool_bags HOST:PORT */
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ int main(int argc, char **argv)
     if (nb_client_connect(argc > 1 ? argv[1] : "127.0.0.1:7700", NULL, &client,
                           &err) != 0 ||
         nb_client_pool(client, &request, &reply, &err) != 0) {
-        fprintf(stderr, "pool: %s\n", err.text);
+        fprintf(stderr, "pool_bags: %s\n", err.text);
         nb_client_close(client);
         return 1;
     }
