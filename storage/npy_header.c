@@ -326,7 +326,9 @@ void npy_header_write(const char *descr, uint64_t n_rows, uint64_t n_columns,
 {
     char *text = (char *)bytes + NPY_PREFIX_V1;
     size_t room = NPY_WRITTEN_BYTES - NPY_PREFIX_V1;
-    memcpy(bytes, NPY_MAGIC "\x01", NPY_MAGIC_BYTES + 2);
+    memcpy(bytes, NPY_MAGIC, NPY_MAGIC_BYTES);
+    bytes[NPY_MAGIC_BYTES] = 1; /* version 1.0 */
+    bytes[NPY_MAGIC_BYTES + 1] = 0;
     put_u16(bytes + NPY_LENGTH, (uint16_t)room);
     /* At most 55 + 3 + 2 * 20 characters: it always fits. */
     int n = snprintf(text, room,

@@ -10,12 +10,14 @@
 
 #include "quant/nibble.h"
 
-#define NPY_MAGIC       "\x93NUMPY"
 #define NPY_MAGIC_BYTES 6u
 #define NPY_LENGTH      8 /* offset of the length: u16 in version 1, else u32 */
 #define NPY_PREFIX_V1   10u    /* bytes before the text in version 1 */
 #define NPY_PREFIX_MAX  12u    /* and in the others */
 #define NPY_HEADER_MAX  65536u /* bytes of text; plain arrays need about 100 */
+
+static const uint8_t NPY_MAGIC[NPY_MAGIC_BYTES] = {0x93, 'N', 'U',
+                                                   'M',  'P', 'Y'};
 
 struct npy_header {
     uint64_t n_rows;

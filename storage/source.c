@@ -126,9 +126,9 @@ int source_open(const char *path, const struct source_options *options,
         return rv;
     }
     struct source *opened = NULL;
-    const struct source_format *chosen;
+    const struct source_format *chosen = NULL;
     rv = choose(fd, path, options, &chosen, err);
-    if (rv != 0) {
+    if (rv != 0 || chosen == NULL) {
         goto err_close;
     }
     opened = calloc(1, chosen->struct_bytes);

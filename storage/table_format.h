@@ -11,7 +11,6 @@
 
 #include "quant/nibble.h"
 
-#define TABLE_MAGIC          "\x89NBT\r\n\x1a\n"
 #define TABLE_MAGIC_BYTES    8
 #define TABLE_VERSION        1u
 #define TABLE_PAGE           4096u /* alignment of rows; bound of a gap */
@@ -19,6 +18,10 @@
 #define TABLE_SECTIONS_MAX   64u
 #define TABLE_METADATA_MAX   (1u << 20) /* bytes */
 #define TABLE_STRIDE_PAD_MAX (TABLE_PAGE - 1u)
+
+/* Bytes that a transfer as text would damage: the high bit, CR LF, LF. */
+static const uint8_t TABLE_MAGIC[TABLE_MAGIC_BYTES] = {0x89, 'N',  'B',  'T',
+                                                       '\r', '\n', 0x1a, '\n'};
 
 /* Offsets of the header's fields. */
 enum {
@@ -50,7 +53,6 @@ enum {
 
 #define TABLE_HEADER_MAX (HEADER_SECTIONS + TABLE_SECTIONS_MAX * SECTION_BYTES)
 
-static_assert(TABLE_MAGIC_BYTES == sizeof(TABLE_MAGIC) - 1, "magic");
 static_assert(HEADER_VERSION == HEADER_MAGIC + TABLE_MAGIC_BYTES, "version");
 static_assert(HEADER_CHECKSUM == HEADER_BYTES + 4, "header checksum");
 static_assert(HEADER_FILE_BYTES == HEADER_CHECKSUM + 8, "file bytes");

@@ -25,7 +25,11 @@ struct field_shown field_show(const struct field *field)
     size_t n = 0;
     for (const char *at = field->text;
          at < field->end && n + 1 < sizeof(shown.text); at++) {
-        shown.text[n++] = *at > ' ' && *at <= '~' ? *at : '?';
+        char printable = '?';
+        if (*at > ' ' && *at <= '~') {
+            printable = *at;
+        }
+        shown.text[n++] = printable;
     }
     shown.text[n] = '\0';
     return shown;

@@ -25,7 +25,7 @@ uint8_t *table_file_rows(uint32_t dim, size_t n_rows)
 {
     size_t code_bytes = q4_code_bytes(dim);
     size_t row_bytes = code_bytes + 4;
-    uint8_t *rows = malloc(n_rows * row_bytes);
+    uint8_t *rows = calloc(n_rows, row_bytes);
     ck_assert_ptr_nonnull(rows);
     uint32_t state = dim;
     for (size_t i = 0; i < n_rows; i++) {

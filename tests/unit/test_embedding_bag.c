@@ -53,9 +53,9 @@ static size_t take_list(const char *list, int base, size_t max,
 static void check_bag(const char *ids_list, const char *weights_list,
                       const char *sums_list)
 {
-    uint32_t ids[BAG_MAX];
+    uint32_t ids[BAG_MAX] = {0};
     uint32_t bits[BAG_MAX];
-    float weights[BAG_MAX];
+    float weights[BAG_MAX] = {0};
     float expected[DIM];
     float pooled[DIM];
     double magnitude[DIM] = {0};

@@ -23,6 +23,7 @@ static const char *write_npy(unsigned version, const char *text,
                              const void *data, size_t data_bytes)
 {
     size_t n = strlen(text);
+    /* NOLINTBEGIN(bugprone-not-null-terminated-result): bytes, no string */
     size_t prefix = version == 1 ? NPY_PREFIX_V1 : NPY_PREFIX_MAX;
     uint8_t *bytes = calloc(1, prefix + n + data_bytes);
     ck_assert_ptr_nonnull(bytes);
@@ -35,6 +36,7 @@ static const char *write_npy(unsigned version, const char *text,
     }
     memcpy(bytes + prefix, text, n);
     memcpy(bytes + prefix + n, data, data_bytes);
+    /* NOLINTEND(bugprone-not-null-terminated-result) */
     const char *path = scratch_write("t.npy", bytes, prefix + n + data_bytes);
     free(bytes);
     return path;
@@ -168,6 +170,7 @@ END_TEST
 
 START_TEST(malformed)
 {
+    /* NOLINTBEGIN(bugprone-suspicious-missing-comma): long ones are in two */
     static const char *const texts[] = {
         "",
         "{}",
@@ -195,6 +198,7 @@ START_TEST(malformed)
         "{'descr'",
         "{'descr': ",
     };
+    /* NOLINTEND(bugprone-suspicious-missing-comma) */
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         assert_refused(texts[i], 24, NB_ERR_SOURCE, ".npy header, character");
     }

@@ -46,8 +46,7 @@ START_TEST(npy)
     ck_assert_uint_eq(got, n_rows);
     ck_assert_int_eq(nb_decode(table_rows(table), 0, n_rows, NB_FP32, decoded),
                      0);
-    ck_assert_int_eq(memcmp(exported, decoded, n_rows * dim * sizeof(float)),
-                     0);
+    ck_assert_mem_eq(exported, decoded, n_rows * dim * sizeof(float));
     free(exported);
     free(decoded);
     source_close(source);

@@ -196,7 +196,7 @@ START_TEST(row_shape)
     header.sections[0].length = 60;
     assert_refused(&header, NB_ERR_FORMAT, "stride 6");
     header.stride = 7 + TABLE_PAGE;
-    header.sections[0].length = 10 * (7 + TABLE_PAGE);
+    header.sections[0].length = header.n_rows * header.stride;
     assert_refused(&header, NB_ERR_FORMAT, "stride 4103");
     header = make_header();
     header.n_rows = 0;
