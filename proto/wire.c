@@ -50,11 +50,8 @@ static int read_fixed(struct wire *wire, struct wire_field *field,
     return 1;
 }
 
-int wire_next(struct wire *wire, struct wire_field *field)
+static int read_field(struct wire *wire, struct wire_field *field)
 {
-    if (wire->at == wire->end) {
-        return 0;
-    }
     uint64_t tag;
     if (wire_varint(wire, &tag) != 0 || tag >> 3 == 0 ||
         tag >> 3 > FIELD_NUMBER_MAX) {
@@ -74,6 +71,19 @@ int wire_next(struct wire *wire, struct wire_field *field)
     default:
         return NB_ERR_MESSAGE;
     }
+}
+
+int wire_next(struct wire *wire, struct wire_field *field)
+{
+    if (wire->at == wire->end) {
+        return 0;
+    }
+    struct wire ahead = *wire;
+    int rv = read_field(&ahead, field);
+    if (rv > 0) {
+        *wire = ahead;
+    }
+    return rv;
 }
 
 size_t wire_varint_bytes(uint64_t value)

@@ -39,7 +39,8 @@ struct wire_field {
 int wire_varint(struct wire *wire, uint64_t *value);
 
 /* Reads the next field and steps over it. 1: there was one; 0: the end;
- * NB_ERR_MESSAGE: malformed, or a group, which proto3 does not have. */
+ * NB_ERR_MESSAGE: malformed, or a group, which proto3 does not have; then
+ * wire->at stays where the field begins. */
 int wire_next(struct wire *wire, struct wire_field *field);
 
 /* Bytes of `value` as a varint, 1..WIRE_VARINT_MAX. */

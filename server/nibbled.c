@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/listen_address.h"
 #include "server/log.h"
 #include "server/options.h"
 #include "server/server.h"
@@ -29,16 +28,6 @@ static int fail(int status, const struct nb_errctx *err)
 {
     fprintf(stderr, "nibbled: %s\n", err->text);
     return status;
-}
-
-static int check_addresses(const struct options *options, struct nb_errctx *err)
-{
-    int rv = 0;
-    for (size_t i = 0; rv == 0 && i < options->listen.n; i++) {
-        struct listen_address address;
-        rv = listen_address_parse(options->listen.items[i], &address, err);
-    }
-    return rv;
 }
 
 static int add_table(struct table_set *set, const char *text,
@@ -83,7 +72,7 @@ static int run(const struct options *options)
 {
     struct nb_errctx err = {"unknown error"};
     struct table_set *set = NULL;
-    if (check_addresses(options, &err) != 0 || nb_isa_check(&err) != 0) {
+    if (nb_isa_check(&err) != 0) {
         return fail(EXIT_USAGE, &err);
     }
     if (open_tables(options, &set, &err) != 0) {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "quant/checked.h"
+#include "server/listen_address.h"
 #include "server/log.h"
 
 #define TABLE_NAME_MAX 128
@@ -394,7 +395,12 @@ static int check_whole(const struct options *options, struct nb_errctx *err)
                        (unsigned long long)options->write_low_bytes,
                        (unsigned long long)options->write_high_bytes);
     }
-    return check_tables(&options->tables, err);
+    int rv = check_tables(&options->tables, err);
+    for (size_t i = 0; rv == 0 && i < options->listen.n; i++) {
+        struct listen_address address;
+        rv = listen_address_parse(options->listen.items[i], &address, err);
+    }
+    return rv;
 }
 
 /* --help and --version win over whatever stands beside them. */

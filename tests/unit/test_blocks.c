@@ -222,7 +222,7 @@ static const struct {
 } malformed[] = {
     {BYTES("\x0a\x00"), "reply: field 1 has wire type 2"},
     {BYTES("\x10\x00"), "reply: field 2 has wire type 0"},
-    {BYTES("\x08\x01\x0b"), "reply: malformed at byte 3"},
+    {BYTES("\x08\x01\x0b"), "reply: malformed at byte 2"},
     {BYTES("\x12\x02\x0a\x00"), "reply: blocks[0]: field 1 has wire type 2"},
     {BYTES("\x12\x02\x78\x00"), "reply: blocks[0]: field 15 has wire type 0"},
     {BYTES("\x12\x01\x08"), "reply: blocks[0]: malformed"},

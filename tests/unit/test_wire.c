@@ -115,6 +115,7 @@ START_TEST(malformed_messages)
     struct wire wire = {block, block + malformed[_i].n};
     struct wire_field field;
     ck_assert_int_eq(wire_next(&wire, &field), NB_ERR_MESSAGE);
+    ck_assert_ptr_eq(wire.at, block);
     free(block);
 }
 END_TEST

@@ -1,0 +1,54 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* Any body, for the method that the first byte chooses, gives one whole
+ * frame. */
+#include <stdlib.h>
+
+#include "server/rpc.h"
+#include "tests/lib/service_fixture.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static void open_once(void)
+{
+    static bool is_open;
+    if (!is_open) {
+        fixture_open("--max-ids 1000 --max-bags 200 --max-features 8 "
+                     "--max-frame-bytes 8192 --max-reply-bytes 16384");
+        atexit(fixture_close);
+        is_open = true;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    open_once();
+    if (n == 0 || n > 8192) {
+        return 0;
+    }
+    struct outq out;
+    outq_init(&out, &fixture_service.pool);
+    struct call call = {
+        .service = &fixture_service,
+        .out = &out,
+        .method = data[0] % 6,
+        .request_id = 5,
+        .arrived_ns = fixture_now_ns,
+        .deadline_ns = UINT64_MAX,
+    };
+    struct iovec vector;
+    struct fixture_frame frame;
+    if (!rpc_answer(&call, data + 1, n - 1) ||
+        outq_gather(&out, &vector, 1) != 1) {
+        abort();
+    }
+    const uint8_t *at = vector.iov_base;
+    const uint8_t *end = at + vector.iov_len;
+    if (!fixture_next_frame(&at, end, &frame) || at != end ||
+        frame.header.request_id != 5 || frame.header.body_bytes > 16384 + 300) {
+        abort();
+    }
+    outq_fini(&out);
+    return 0;
+}

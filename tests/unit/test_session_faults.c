@@ -1,0 +1,96 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* Out of memory at every allocation of a session: it answers, refuses or
+ * ends, and what it held is freed. */
+#include <errno.h>
+#include <string.h>
+
+#include "server/session.h"
+#include "tests/lib/faults.h"
+#include "tests/lib/run_suite.h"
+#include "tests/lib/service_fixture.h"
+
+/* Two pings with half a frame behind them, a large one in two parts, and a
+ * lookup; as one read each. */
+static const size_t reads[] = {16, 16 + 7, 9, 3000, 40000, 16 + 5016 - 3000};
+
+static void run_session(void)
+{
+    static uint8_t input[50000];
+    static const uint8_t body[5000];
+    struct session session;
+    size_t n = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        n = fixture_put_request(input, n, FRAME_METHOD_ping, i, NULL, 0);
+    }
+    fixture_put_request(input, n, FRAME_METHOD_lookup, 3, body, sizeof(body));
+    session_init(&session, &fixture_service);
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
+        void *window;
+        size_t room;
+        if (!session_wants_input(&session) ||
+            session_window(&session, &window, &room) != 0) {
+            break;
+        }
+        size_t part = reads[i] < room ? reads[i] : room;
+        part = part < sizeof(input) - at ? part : sizeof(input) - at;
+        memcpy(window, input + at, part);
+        session_received(&session, part, 1);
+        at += part;
+    }
+    outq_consume(&session.out, session.out.bytes);
+    session_fini(&session);
+}
+
+START_TEST(out_of_memory_anywhere)
+{
+    bool for_good = _i != 0;
+    bool given = true;
+    for (size_t n = 0; given; n++) {
+        ck_assert_uint_lt(n, 100);
+        fixture_open("");
+        faults_arm(FAULT_ALLOC, n, ENOMEM, for_good);
+        run_session();
+        given = faults_disarm();
+        ck_assert(given || n > 2);
+        fixture_close();
+    }
+}
+END_TEST
+
+/* Nothing is held after a failed init: the leak checker sees. */
+START_TEST(service_and_tables)
+{
+    bool given = true;
+    fixture_open("");
+    const struct service_common *common = fixture_service.common;
+    for (size_t n = 0; given; n++) {
+        struct service service;
+        struct table_set *set = NULL;
+        faults_arm(FAULT_ALLOC | FAULT_MAP, n, ENOMEM, false);
+        int rv = table_set_create("m", 1, 2, &set);
+        if (rv == 0) {
+            rv = service_init(&service, common, 0, set, fixture_service.now_ns);
+        }
+        given = faults_disarm();
+        ck_assert(given == (rv != 0));
+        if (rv == 0) {
+            service_fini(&service);
+        }
+        table_set_unref(set);
+    }
+    fixture_close();
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("session_faults");
+    TCase *tcase = tcase_create("session_faults");
+    tcase_add_loop_test(tcase, out_of_memory_anywhere, 0, 2);
+    tcase_add_test(tcase, service_and_tables);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
