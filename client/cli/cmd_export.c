@@ -22,8 +22,8 @@ static const struct option_row rows[] = {
      .value = "FORMAT",
      .required = true,
      .choices = table_export_format_at,
-     .help = "npy: the decoded rows, fp32; fbgemm: the stored rows, without\n"
-             "padding, as FBGEMM's CPU operators read them"},
+     .help = "npy: the decoded rows, fp32; fbgemm: the stored rows as "
+             "FBGEMM's CPU\noperators read them, a NumPy file of bytes"},
     {.name = "output",
      .type = OPTION_TEXT,
      .offset = offsetof(struct export_args, output),

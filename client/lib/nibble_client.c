@@ -276,11 +276,10 @@ static int call(struct nb_client *client, uint16_t method,
     }
     request_sender_set(&client->sender, &client->frame);
     rv = exchange(client, head.request_id, answer, err);
-    if (client->lost != 0) {
-        return say_lost(client, err);
+    if (client->lost == 0) {
+        settle(client, head.request_id);
     }
-    settle(client, head.request_id);
-    return rv;
+    return client->lost == 0 ? rv : say_lost(client, err);
 }
 
 static int call_blocks(struct nb_client *client, uint16_t method,

@@ -85,7 +85,8 @@ struct nb_reply {
  * it lives on too: the late reply is dropped when it comes. After any other
  * error of the connection (-errno, NB_ERR_CLOSED, NB_ERR_FRAME,
  * NB_ERR_MESSAGE, NB_ERR_TOO_LARGE) every call fails until the client is
- * closed. NB_ERR_INVALID (names the feature), NB_ERR_NOMEM: nothing was sent.
+ * closed. NB_ERR_INVALID (names the feature): nothing was sent. NB_ERR_NOMEM:
+ * the answer, if there was one, is lost, and the connection lives on.
  */
 NB_API int nb_client_lookup(struct nb_client *client,
                             const struct nb_request *request,

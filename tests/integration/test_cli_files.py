@@ -290,6 +290,23 @@ class FilesTest(unittest.TestCase):
             "export", self.glove, "--format", "npy", "--output",
             "/no/such/dir/a.npy"))
 
+    def test_export_for_fbgemm(self):
+        output = scratch_path(".npy")
+        nibble("export", self.glove, "--format", "fbgemm", "--output", output)
+        stored = numpy.load(output)
+        self.assertEqual(stored.dtype, numpy.uint8)
+        self.assertEqual(stored.shape, (ROWS, 29))
+        codes = numpy.stack([stored[:, :25] & 15, stored[:, :25] >> 4], 2)
+        scale, bias = stored[:, 25:].copy().view("<f2").T.astype("f4")
+        rows = (codes.reshape(ROWS, DIM) * scale[:, None].astype(float) +
+                bias[:, None]).astype("f4")
+        self.assertEqual(rows.tolist(),
+                         nibble_test.exported(self.glove).tolist())
+        wide = nibble_test.table(nibble_test.random_rows(3, 4), "--scales",
+                                 "fp32")
+        self.assertIn("fp16", self.fails("export", wide, "--format", "fbgemm",
+                                         "--output", scratch_path(".npy")))
+
 
 if __name__ == "__main__":
     nibble_test.main()

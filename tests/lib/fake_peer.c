@@ -27,7 +27,9 @@ static struct {
 static void *run_script(void *unused)
 {
     int fd = accept(peer.listener, NULL, NULL);
-    ck_assert_int_ge(fd, 0);
+    if (fd < 0) {
+        abort(); /* check's own assertions allocate */
+    }
     peer.script(fd);
     close(fd);
     return unused;
@@ -92,6 +94,20 @@ static bool read_all(int fd, void *to, size_t n)
     return true;
 }
 
+/* Allocates nothing: a test may count allocations. */
+static bool skip(int fd, size_t n)
+{
+    char part[4096];
+    while (n > 0) {
+        size_t take = n < sizeof(part) ? n : sizeof(part);
+        if (!read_all(fd, part, take)) {
+            return false;
+        }
+        n -= take;
+    }
+    return true;
+}
+
 void peer_write(int fd, const void *from, size_t n)
 {
     for (size_t at = 0; at < n;) {
@@ -110,10 +126,7 @@ bool peer_read_request(int fd, struct frame_header *header)
         frame_header_get(bytes, UINT32_MAX, header, NULL) != 0) {
         return false;
     }
-    char *body = malloc(header->body_bytes + 1u);
-    bool read = read_all(fd, body, header->body_bytes);
-    free(body);
-    return read;
+    return skip(fd, header->body_bytes);
 }
 
 void peer_write_frame(int fd, const struct frame_header *request,
