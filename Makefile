@@ -72,7 +72,7 @@ ALL_LDFLAGS  = $(MODE_FLAGS) -pthread $(LDFLAGS)
 
 $(BUILD)/%_avx2.o:   private ISA := -mavx2 -mfma -mf16c
 $(BUILD)/%_avx512.o: private ISA := -mavx512f -mavx512bw -mavx512dq \
-                                    -mavx512vl -mfma -mf16c -mprefer-vector-width=512
+                                    -mavx512vl -mavx512vnni -mfma -mf16c -mprefer-vector-width=512
 
 # ---- sources ------------------------------------------------------------
 ifeq ($(ARCH),x86_64)
@@ -335,7 +335,7 @@ $(TIDY): tidy/%: % | $(PROTO_GEN).h
 	@clang-tidy --quiet $< -- -std=gnu11 $(ALL_CPPFLAGS) $(PROTO_FLAGS) \
 	    $(UV_FLAGS) $(if $(findstring _avx2,$<),-mavx2 -mfma -mf16c) \
 	    $(if $(findstring _avx512,$<),-mavx512f -mavx512bw -mavx512dq \
-	    -mavx512vl -mfma -mf16c) 2>&1 | \
+	    -mavx512vl -mavx512vnni -mfma -mf16c) 2>&1 | \
 	    { ! grep -E 'warning:|error:' -A 6; }
 
 # ---- install ------------------------------------------------------------

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "quant/nibble.h"
+#include "quant/batch.h"
 #include "quant/window.h"
 
 /* A request for rows, decoded or as they are. */
@@ -14,7 +14,8 @@ struct lookup {
     size_t out_bytes;            /* of a row of the result */
 };
 
-static int lookup_init(struct lookup *lookup, uint32_t dtype)
+static int lookup_init(struct lookup *lookup, const struct kernel *kernel,
+                       uint32_t dtype)
 {
     const struct nb_format *format = &lookup->window.rows->format;
 
@@ -28,7 +29,8 @@ static int lookup_init(struct lookup *lookup, uint32_t dtype)
     if (nb_dtype_bytes(dtype) == 0) {
         return NB_ERR_INVALID;
     }
-    lookup->kernel = kernel_find(KERNEL_decode, format->codec);
+    lookup->kernel =
+        kernel != NULL ? kernel : kernel_find(KERNEL_decode, format->codec);
     if (lookup->kernel == NULL) {
         return NB_ERR_UNSUPPORTED;
     }
@@ -89,8 +91,8 @@ static void decode_window(struct lookup *lookup, size_t n, uint8_t *out)
     }
 }
 
-int nb_lookup(const struct nb_rows *rows, const struct nb_lookup *request,
-              void *out, uint64_t *unseen)
+int batch_lookup(const struct kernel *kernel, const struct nb_rows *rows,
+                 const struct nb_lookup *request, void *out, uint64_t *unseen)
 {
     struct lookup lookup;
     const struct nb_ids *ids = &request->ids;
@@ -98,7 +100,7 @@ int nb_lookup(const struct nb_rows *rows, const struct nb_lookup *request,
 
     int rv = window_init(&lookup.window, rows, ids, &request->unseen);
     if (rv == 0) {
-        rv = lookup_init(&lookup, request->dtype);
+        rv = lookup_init(&lookup, kernel, request->dtype);
     }
     for (size_t i = 0; rv == 0 && i < ids->n; i += WINDOW_IDS) {
         size_t n = ids->n - i < WINDOW_IDS ? ids->n - i : WINDOW_IDS;
@@ -118,6 +120,12 @@ int nb_lookup(const struct nb_rows *rows, const struct nb_lookup *request,
     return rv;
 }
 
+int nb_lookup(const struct nb_rows *rows, const struct nb_lookup *request,
+              void *out, uint64_t *unseen)
+{
+    return batch_lookup(NULL, rows, request, out, unseen);
+}
+
 int nb_decode(const struct nb_rows *rows, uint64_t first, size_t n_rows,
               uint32_t dtype, void *out)
 {
@@ -127,7 +135,7 @@ int nb_decode(const struct nb_rows *rows, uint64_t first, size_t n_rows,
 
     int rv = window_init(&lookup.window, rows, &no_ids, &no_policy);
     if (rv == 0) {
-        rv = lookup_init(&lookup, dtype);
+        rv = lookup_init(&lookup, NULL, dtype);
     }
     if (rv != 0) {
         return rv;

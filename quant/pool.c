@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "quant/nibble.h"
+#include "quant/batch.h"
 #include "quant/window.h"
 
 /* A request's pooling. Bags are taken as many at a time as fit a window; one
@@ -36,9 +36,11 @@ static int check_request(const struct nb_pool *request)
     return left == 0 ? 0 : NB_ERR_INVALID;
 }
 
-static int pooling_init(struct pooling *pooling, const struct nb_rows *rows,
+static int pooling_init(struct pooling *pooling, const struct kernel *kernel,
+                        const struct nb_rows *rows,
                         const struct nb_pool *request)
 {
+    enum kernel_op op = request->pooling == NB_MAX ? KERNEL_max : KERNEL_sum;
     int rv =
         window_init(&pooling->window, rows, &request->ids, &request->unseen);
     if (rv == 0) {
@@ -48,8 +50,7 @@ static int pooling_init(struct pooling *pooling, const struct nb_rows *rows,
         return rv;
     }
     pooling->kernel =
-        kernel_find(request->pooling == NB_MAX ? KERNEL_max : KERNEL_sum,
-                    rows->format.codec);
+        kernel != NULL ? kernel : kernel_find(op, rows->format.codec);
     if (pooling->kernel == NULL) {
         return NB_ERR_UNSUPPORTED;
     }
@@ -186,15 +187,15 @@ static int pool_long_bag(struct pooling *pooling, size_t first, uint32_t length,
     return 0;
 }
 
-int nb_pool(const struct nb_rows *rows, const struct nb_pool *request,
-            void *out, uint64_t *unseen)
+int batch_pool(const struct kernel *kernel, const struct nb_rows *rows,
+               const struct nb_pool *request, void *out, uint64_t *unseen)
 {
     struct pooling pooling;
     const uint32_t *lengths = request->lengths;
     size_t first = 0;
     size_t bag = 0;
 
-    int rv = pooling_init(&pooling, rows, request);
+    int rv = pooling_init(&pooling, kernel, rows, request);
     while (rv == 0 && bag < request->n_bags) {
         uint8_t *to = (uint8_t *)out + bag * pooling.job.out_stride;
         size_t n = lengths[bag];
@@ -215,4 +216,10 @@ int nb_pool(const struct nb_rows *rows, const struct nb_pool *request,
         *unseen = pooling.unseen;
     }
     return rv;
+}
+
+int nb_pool(const struct nb_rows *rows, const struct nb_pool *request,
+            void *out, uint64_t *unseen)
+{
+    return batch_pool(NULL, rows, request, out, unseen);
 }

@@ -12,7 +12,7 @@
 #include "quant/kernel/kernels.h"
 #include "quant/nibble.h"
 
-#define WINDOW_IDS 512
+#define WINDOW_IDS KERNEL_BLOCK
 
 struct window {
     const struct nb_rows *rows;

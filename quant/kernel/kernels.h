@@ -21,6 +21,9 @@
 /* Columns of the widest tile. */
 #define KERNEL_TILE_MAX 256
 
+/* Rows of a job at most. A longer bag comes in parts of just that many ids. */
+#define KERNEL_BLOCK 256
+
 /* Rows between the one a kernel works on and the one it prefetches. */
 #define KERNEL_AHEAD 24
 
@@ -29,7 +32,6 @@
 /* State of a bag that comes in parts; `values` in an order of the kernel's. */
 struct kernel_sums {
     _Alignas(64) float values[KERNEL_TILE_MAX];
-    float bias;
 };
 
 /* Rows and what to make of them. Of no table: the rows are somewhere. */

@@ -92,10 +92,16 @@ Q4_INLINE __m256i q4_to_bf16(__m512 values)
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
 }
 
+/* The first n of 16 lanes. */
+Q4_INLINE __mmask16 q4_mask(size_t n)
+{
+    return (__mmask16)(n < 16 ? (1u << n) - 1 : 0xffff);
+}
+
 /* Writes the first n of 16 values. */
 Q4_INLINE void q4_store(uint8_t *out, uint32_t dtype, __m512 values, size_t n)
 {
-    __mmask16 mask = (__mmask16)(n < 16 ? (1u << n) - 1 : 0xffff);
+    __mmask16 mask = q4_mask(n);
     if (dtype == NB_FP32) {
         _mm512_mask_storeu_ps(out, mask, values);
     } else if (dtype == NB_FP16) {

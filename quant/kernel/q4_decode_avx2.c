@@ -37,10 +37,11 @@ void nb_q4_decode_avx2(const struct kernel_job *job)
     struct q4_tile tile;
     uint8_t *out = job->out;
 
-    if (!q4_tile_init(&tile, job, 0, job->dim)) {
+    if (q4_too_short(job)) {
         nb_q4_decode_scalar(job);
         return;
     }
+    q4_tile_init(&tile, job, 0, job->dim);
     for (size_t i = 0; i < job->n_rows; i++) {
         kernel_prefetch(job->rows[i + KERNEL_AHEAD], job->row_bytes);
         decode_row(job, &tile, job->rows[i], out);

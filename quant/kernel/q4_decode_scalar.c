@@ -14,7 +14,8 @@ void nb_q4_decode_scalar(const struct kernel_job *job)
         float scale = q4_scale(row, job->dim, job->scales);
         float bias = q4_bias(row, job->dim, job->scales);
         for (uint32_t j = 0; j < job->dim; j++) {
-            store_value(out, job->dtype, j, scale * q4_code(row, j) + bias);
+            store_value(out, job->dtype, j,
+                        scale * (float)q4_code(row, j) + bias);
         }
         out += job->out_stride;
     }

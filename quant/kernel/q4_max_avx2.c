@@ -98,10 +98,11 @@ void nb_q4_max_avx2(const struct kernel_job *job)
 {
     struct q4_tile tile;
 
-    if (!q4_tile_init(&tile, job, job->col, job->width)) {
+    if (q4_too_short(job)) {
         nb_q4_max_scalar(job);
         return;
     }
+    q4_tile_init(&tile, job, job->col, job->width);
 #define MAX_BAG(j, bag, sums) max_functions[tile.units - 1](j, &tile, bag, sums)
     KERNEL_FOR_BAGS(job, MAX_BAG, finish);
 }

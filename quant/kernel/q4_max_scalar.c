@@ -19,7 +19,7 @@ static void max_rows(const struct kernel_job *job, const struct kernel_bag *bag,
         float bias = q4_bias(row, job->dim, job->scales);
         bool first = i == 0 && !bag->resume;
         for (uint32_t j = 0; j < job->width; j++) {
-            float value = scale * q4_code(row, job->col + j) + bias;
+            float value = scale * (float)q4_code(row, job->col + j) + bias;
             if (first || value > sums->values[j]) {
                 sums->values[j] = value;
             }

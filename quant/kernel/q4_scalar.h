@@ -6,9 +6,9 @@
 
 #include "quant/codec/q4.h"
 
-static inline float q4_code(const uint8_t *row, uint32_t column)
+static inline unsigned q4_code(const uint8_t *row, uint32_t column)
 {
-    return (float)(row[column / 2] >> (column % 2 * 4) & 0xf);
+    return row[column / 2] >> (column % 2 * 4) & 0xfu;
 }
 
 #endif

@@ -2,169 +2,420 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Sums of q4 rows, a tile of up to 16 units at a time, all its accumulators in
- * registers. The loop over rows is generated for every number of units.
+ * Sums of q4 rows. Scales and biases of all rows of a job are collected first.
+ * Blocks of many rows are summed as integers, eight rows and 64 columns at a
+ * time: bytes of four rows are brought side by side, and vpdpbusd multiplies
+ * them with four bytes of the scales and adds the products up. Two sums are
+ * kept, of the low nibbles and of whole bytes, low + 16 high: no shifting.
  */
 
 #include "quant/kernel/q4_avx512.h"
+#include "quant/kernel/q4_block.h"
 
-struct sum_state {
+/* ---- scales and biases ----------------------------------------------- */
+
+Q4_INLINE void store_params(const struct kernel_job *job, size_t i,
+                            __m512 scales, __m512 biases, size_t n,
+                            struct q4_params *params)
+{
+    if (job->weights != NULL) {
+        __m512 w = _mm512_maskz_loadu_ps(q4_mask(n - i), job->weights + i);
+        scales = _mm512_mul_ps(w, scales);
+        biases = _mm512_mul_ps(w, biases);
+    }
+    _mm512_store_ps(params->scales + i, scales);
+    _mm512_store_ps(params->biases + i, biases);
+}
+
+static void collect_half(const struct kernel_job *job, size_t at, size_t n,
+                         struct q4_params *params)
+{
+    _Alignas(64) uint32_t raw[KERNEL_BLOCK + 16];
+
+    for (size_t i = 0; i < n; i++) {
+        kernel_prefetch(job->rows[i + KERNEL_AHEAD], job->row_bytes);
+        raw[i] = get_u32(job->rows[i] + at);
+    }
+    for (size_t i = 0; i < n; i += 16) {
+        __m512i both = _mm512_load_si512(raw + i);
+        __m512 scales = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(both));
+        __m512 biases =
+            _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(both, 16)));
+        store_params(job, i, scales, biases, n, params);
+    }
+}
+
+static void collect_single(const struct kernel_job *job, size_t at, size_t n,
+                           struct q4_params *params)
+{
+    q4_collect_single(job, at, n, params);
+    for (size_t i = 0; job->weights != NULL && i < n; i += 16) {
+        store_params(job, i, _mm512_load_ps(params->scales + i),
+                     _mm512_load_ps(params->biases + i), n, params);
+    }
+}
+
+static void collect(const struct kernel_job *job, size_t n,
+                    struct q4_params *params)
+{
+    size_t at = q4_code_bytes(job->dim);
+
+    if (job->scales == NB_SCALES_FP16) {
+        collect_half(job, at, n, params);
+    } else {
+        collect_single(job, at, n, params);
+    }
+}
+
+/* ---- as floats ------------------------------------------------------- */
+
+/* The 16 products of a row are made once; codes look them up. */
+Q4_INLINE void float_units(const uint8_t *const *rows, size_t n,
+                           const struct q4_tile *tile, const float *scales,
+                           float *sums, const unsigned units)
+{
     __m512 values[KERNEL_TILE_MAX / Q4_UNIT];
-    float bias;
-    __m512i shifts;
-    __m512i tail_shifts;
-};
+    __m512i shifts = q4_shifts(0);
+    __m512i tail_shifts = q4_shifts(tile->tail_shift);
 
-/* values += scale * codes. The table holds the 16 products, rounded. */
-Q4_INLINE void add_row(struct sum_state *state, const struct q4_tile *tile,
-                       const uint8_t *row, float scale, const unsigned units)
-{
-    __m512 table = _mm512_mul_ps(_mm512_set1_ps(scale), q4_codes());
-    const uint8_t *codes = row + tile->at;
-#pragma GCC unroll 16
-    for (unsigned u = 0; u + 1 < units; u++) {
-        __m512i at = q4_indices(codes + u * Q4_UNIT_BYTES, state->shifts);
-        state->values[u] =
-            _mm512_add_ps(state->values[u], _mm512_permutexvar_ps(at, table));
-    }
-    __m512i at = q4_indices(row + tile->tail_at, state->tail_shifts);
-    state->values[units - 1] = _mm512_add_ps(state->values[units - 1],
-                                             _mm512_permutexvar_ps(at, table));
-}
-
-Q4_INLINE void start(struct sum_state *state, const struct q4_tile *tile,
-                     const struct kernel_sums *sums, bool resume,
-                     const unsigned units)
-{
-    state->shifts = q4_shifts(0);
-    state->tail_shifts = q4_shifts(tile->tail_shift);
-    state->bias = resume ? sums->bias : 0;
 #pragma GCC unroll 16
     for (unsigned u = 0; u < units; u++) {
-        state->values[u] = resume ? _mm512_load_ps(sums->values + u * Q4_UNIT)
-                                  : _mm512_setzero_ps();
+        values[u] = _mm512_setzero_ps();
     }
-}
-
-/* Four rows' scales are converted at once, and passed through memory: loading
- * one into all lanes takes no arithmetic port. */
-Q4_INLINE void sum_units(const struct kernel_job *job,
-                         const struct q4_tile *tile,
-                         const struct kernel_bag *bag, struct kernel_sums *sums,
-                         const unsigned units, const bool half,
-                         const bool weighted)
-{
-    struct sum_state state;
-    size_t i = 0;
-
-    start(&state, tile, sums, bag->resume, units);
-    for (; i + 4 <= bag->n; i += 4) {
-        _Alignas(32) float params[8];
-        __m256 p = q4_params4(bag->rows + i, tile->param_at, half);
-        if (weighted) {
-            __m256 w = _mm256_castps128_ps256(_mm_loadu_ps(bag->weights + i));
-            p = _mm256_mul_ps(_mm256_permutevar8x32_ps(
-                                  w, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)),
-                              p);
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t *row = rows[i];
+        __m512 table = _mm512_mul_ps(_mm512_set1_ps(scales[i]), q4_codes());
+#pragma GCC unroll 16
+        for (unsigned u = 0; u < units; u++) {
+            bool tail = u + 1 == units;
+            size_t at = tail ? tile->tail_at : tile->at + u * Q4_UNIT_BYTES;
+            __m512i index = q4_indices(row + at, tail ? tail_shifts : shifts);
+            values[u] =
+                _mm512_add_ps(values[u], _mm512_permutexvar_ps(index, table));
         }
-        _mm256_store_ps(params, p);
-        __asm__("" : "+m"(params)); /* or the compiler shuffles registers */
-#pragma GCC unroll 1
-        for (unsigned j = 0; j < 4; j++) {
-            q4_prefetch(bag->rows[i + j + KERNEL_AHEAD], tile, units,
-                        job->row_bytes);
-            add_row(&state, tile, bag->rows[i + j], params[2 * j], units);
-            state.bias += params[2 * j + 1];
-        }
-    }
-    for (; i < bag->n; i++) {
-        __m128 p = q4_params(bag->rows[i], tile->param_at, half);
-        if (weighted) {
-            p = _mm_mul_ps(_mm_set1_ps(bag->weights[i]), p);
-        }
-        q4_prefetch(bag->rows[i + KERNEL_AHEAD], tile, units, job->row_bytes);
-        add_row(&state, tile, bag->rows[i], _mm_cvtss_f32(p), units);
-        state.bias += _mm_cvtss_f32(_mm_movehdup_ps(p));
     }
 #pragma GCC unroll 16
     for (unsigned u = 0; u < units; u++) {
-        _mm512_store_ps(sums->values + u * Q4_UNIT, state.values[u]);
+        _mm512_store_ps(sums + u * Q4_UNIT, q4_ordered(values[u]));
     }
-    sums->bias = state.bias;
 }
 
-#define FOR_UNITS(DO, half, weighted)                                          \
-    DO(1, half, weighted)                                                      \
-    DO(2, half, weighted)                                                      \
-    DO(3, half, weighted)                                                      \
-    DO(4, half, weighted)                                                      \
-    DO(5, half, weighted)                                                      \
-    DO(6, half, weighted)                                                      \
-    DO(7, half, weighted)                                                      \
-    DO(8, half, weighted)                                                      \
-    DO(9, half, weighted)                                                      \
-    DO(10, half, weighted)                                                     \
-    DO(11, half, weighted)                                                     \
-    DO(12, half, weighted)                                                     \
-    DO(13, half, weighted)                                                     \
-    DO(14, half, weighted)                                                     \
-    DO(15, half, weighted)                                                     \
-    DO(16, half, weighted)
+#define FOR_UNITS(DO)                                                          \
+    DO(1)                                                                      \
+    DO(2)                                                                      \
+    DO(3)                                                                      \
+    DO(4)                                                                      \
+    DO(5)                                                                      \
+    DO(6)                                                                      \
+    DO(7)                                                                      \
+    DO(8)                                                                      \
+    DO(9)                                                                      \
+    DO(10)                                                                     \
+    DO(11)                                                                     \
+    DO(12)                                                                     \
+    DO(13)                                                                     \
+    DO(14)                                                                     \
+    DO(15)                                                                     \
+    DO(16)
 
-#define FOR_SCALES(DO)                                                         \
-    FOR_UNITS(DO, 1, 1)                                                        \
-    FOR_UNITS(DO, 0, 1)                                                        \
-    FOR_UNITS(DO, 1, 0)                                                        \
-    FOR_UNITS(DO, 0, 0)
-
-#define SUM_FUNCTION(units, half, weighted)                                    \
-    static void sum_##units##_##half##_##weighted(                             \
-        const struct kernel_job *job, const struct q4_tile *tile,              \
-        const struct kernel_bag *bag, struct kernel_sums *sums)                \
+#define FLOAT_FUNCTION(units)                                                  \
+    static void float_##units(const uint8_t *const *rows, size_t n,            \
+                              const struct q4_tile *tile, const float *scales, \
+                              float *sums)                                     \
     {                                                                          \
-        sum_units(job, tile, bag, sums, units, half, weighted);                \
+        float_units(rows, n, tile, scales, sums, units);                       \
     }
-FOR_SCALES(SUM_FUNCTION)
+FOR_UNITS(FLOAT_FUNCTION)
 
-/* By scales as fp16 or not, weights or not, units less one. */
-static void (*const sum_functions[2][2][KERNEL_TILE_MAX / Q4_UNIT])(
-    const struct kernel_job *job, const struct q4_tile *tile,
-    const struct kernel_bag *bag, struct kernel_sums *sums) = {
-#define SUM_ENTRY(units, half, weighted)                                       \
-    [half][weighted][(units)-1] = sum_##units##_##half##_##weighted,
-    FOR_SCALES(SUM_ENTRY)};
+/* By units less one. */
+static void (*const float_functions[])(const uint8_t *const *rows, size_t n,
+                                       const struct q4_tile *tile,
+                                       const float *scales, float *sums) = {
+#define FLOAT_ENTRY(units) [(units)-1] = float_##units,
+    FOR_UNITS(FLOAT_ENTRY)};
 
-Q4_INLINE void finish(const struct kernel_job *job,
-                      const struct kernel_sums *sums,
-                      const struct kernel_result *result)
-{
-    size_t value_bytes = job->dtype == NB_FP32 ? 4 : 2;
-    __m512 bias = _mm512_set1_ps(sums->bias);
-
-    for (uint32_t j = 0; j < job->width; j += Q4_UNIT) {
-        __m512 values = q4_ordered(_mm512_load_ps(sums->values + j));
-        values = _mm512_add_ps(values, bias);
-        if (result->divisor > 0) {
-            values = _mm512_div_ps(values, _mm512_set1_ps(result->divisor));
-        }
-        q4_store(result->out + j * value_bytes, job->dtype, values,
-                 job->width - j);
-    }
-}
-
-void nb_q4_sum_avx512(const struct kernel_job *job)
+static void sum_as_floats(const struct kernel_job *job,
+                          const uint8_t *const *rows, size_t n,
+                          const float *scales, float *sums)
 {
     struct q4_tile tile;
 
-    if (!q4_tile_init(&tile, job, job->col, job->width)) {
+    q4_tile_init(&tile, job, job->col, job->width);
+    float_functions[tile.units - 1](rows, n, &tile, scales, sums);
+}
+
+/* ---- as integers ----------------------------------------------------- */
+
+/* The scales of four rows as signed bytes, by significance: bytes 4d to 4d + 3
+ * of a quarter are digit d of its four rows. */
+struct digits {
+    _Alignas(64) uint32_t of_rows[KERNEL_BLOCK + 16];
+    bool low; /* the lowest digits are not all 0 */
+};
+
+static void make_digits(const float *scales, size_t n, int e,
+                        struct digits *digits)
+{
+    const __m512 factor = _mm512_set1_ps(q4_power(Q4_SCALE_BITS - e));
+    const __m512i half = _mm512_set1_epi32(0x808080);
+    const __m512i transpose = _mm512_broadcast_i32x4(
+        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    __m512i any = _mm512_setzero_si512();
+
+    for (size_t i = 0; i < n; i += 16) {
+        __m512 t = _mm512_maskz_loadu_ps(q4_mask(n - i), scales + i);
+        __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(t, factor));
+        any = _mm512_or_si512(any, whole);
+        whole = _mm512_xor_si512(_mm512_add_epi32(whole, half), half);
+        _mm512_store_si512(digits->of_rows + i,
+                           _mm512_shuffle_epi8(whole, transpose));
+    }
+    digits->low = _mm512_test_epi32_mask(any, _mm512_set1_epi32(0xff)) != 0;
+}
+
+/* Sums of digit d: of low nibbles and of bytes, 4 vectors each. */
+struct integer_sums {
+    __m512i low[4];
+    __m512i byte[4];
+};
+
+Q4_INLINE __m512i two_rows(const uint8_t *first, const uint8_t *second,
+                           const bool masked, __mmask32 mask)
+{
+    __m256i a = masked ? _mm256_maskz_loadu_epi8(mask, first)
+                       : _mm256_loadu_si256((const void *)first);
+    __m256i b = masked ? _mm256_maskz_loadu_epi8(mask, second)
+                       : _mm256_loadu_si256((const void *)second);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+}
+
+/* 32 bytes of eight rows: rows 0 to 3 in the low half, 4 to 7 in the high. */
+Q4_INLINE void add_eight(const uint8_t *const *rows, size_t at,
+                         const uint32_t *digits, const unsigned first_digit,
+                         const bool masked, __mmask32 mask,
+                         struct integer_sums *sums)
+{
+    __m512i r04 = two_rows(rows[0] + at, rows[4] + at, masked, mask);
+    __m512i r15 = two_rows(rows[1] + at, rows[5] + at, masked, mask);
+    __m512i r26 = two_rows(rows[2] + at, rows[6] + at, masked, mask);
+    __m512i r37 = two_rows(rows[3] + at, rows[7] + at, masked, mask);
+    __m512i low01 = _mm512_unpacklo_epi8(r04, r15);
+    __m512i high01 = _mm512_unpackhi_epi8(r04, r15);
+    __m512i low23 = _mm512_unpacklo_epi8(r26, r37);
+    __m512i high23 = _mm512_unpackhi_epi8(r26, r37);
+    __m512i bytes[4] = {_mm512_unpacklo_epi16(low01, low23),
+                        _mm512_unpackhi_epi16(low01, low23),
+                        _mm512_unpacklo_epi16(high01, high23),
+                        _mm512_unpackhi_epi16(high01, high23)};
+    __m512i both =
+        _mm512_castsi256_si512(_mm256_loadu_si256((const void *)digits));
+#pragma GCC unroll 3
+    for (unsigned d = first_digit; d < 3; d++) {
+        __m512i pick = _mm512_inserti64x4(_mm512_set1_epi32((int)d),
+                                          _mm256_set1_epi32((int)d + 4), 1);
+        __m512i weights = _mm512_permutexvar_epi32(pick, both);
+#pragma GCC unroll 4
+        for (unsigned k = 0; k < 4; k++) {
+            __m512i low = _mm512_and_si512(bytes[k], _mm512_set1_epi8(0xf));
+            sums[d].low[k] = _mm512_dpbusd_epi32(sums[d].low[k], low, weights);
+            sums[d].byte[k] =
+                _mm512_dpbusd_epi32(sums[d].byte[k], bytes[k], weights);
+        }
+    }
+}
+
+/* Adds the halves of a and b: those of a come out low, those of b high. */
+Q4_INLINE __m512i add_halves(__m512i a, __m512i b)
+{
+    return _mm512_add_epi32(_mm512_shuffle_i64x2(a, b, 0x44),
+                            _mm512_shuffle_i64x2(a, b, 0xee));
+}
+
+/* top * 2^16 + rest * 2^8 or rest as floats, rounded once, times a power of 2:
+ * exact in double. */
+Q4_INLINE __m512 wide_to_float(__m512i top, __m512i rest, double unit)
+{
+    __m512d high = _mm512_set1_pd(65536 * unit);
+    __m512d low = _mm512_set1_pd(unit);
+    __m512d a = _mm512_fmadd_pd(
+        _mm512_cvtepi32_pd(_mm512_castsi512_si256(top)), high,
+        _mm512_mul_pd(_mm512_cvtepi32_pd(_mm512_castsi512_si256(rest)), low));
+    __m512d b = _mm512_fmadd_pd(
+        _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(top, 1)), high,
+        _mm512_mul_pd(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(rest, 1)),
+                      low));
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a)),
+                              _mm512_cvtpd_ps(b), 1);
+}
+
+/* Sums of vectors 2h and 2h + 1: of low or of high nibbles, as floats. */
+Q4_INLINE __m512 half_sums(const struct integer_sums *sums, const unsigned h,
+                           const bool high, const unsigned first_digit, int e)
+{
+    __m512i digit[3] = {_mm512_setzero_si512()};
+#pragma GCC unroll 3
+    for (unsigned d = first_digit; d < 3; d++) {
+        const struct integer_sums *s = &sums[d];
+        __m512i low = add_halves(s->low[2 * h], s->low[2 * h + 1]);
+        digit[d] = low;
+        if (high) {
+            __m512i byte = add_halves(s->byte[2 * h], s->byte[2 * h + 1]);
+            digit[d] = _mm512_srai_epi32(_mm512_sub_epi32(byte, low), 4);
+        }
+    }
+    int unit = e - Q4_SCALE_BITS;
+    if (first_digit == 1) {
+        __m512i whole =
+            _mm512_add_epi32(_mm512_slli_epi32(digit[2], 8), digit[1]);
+        return _mm512_mul_ps(_mm512_cvtepi32_ps(whole),
+                             _mm512_set1_ps(q4_power(unit + 8)));
+    }
+    __m512i rest = _mm512_add_epi32(_mm512_slli_epi32(digit[1], 8), digit[0]);
+    return wide_to_float(digit[2], rest, (double)q4_power(unit));
+}
+
+/* 64 columns from byte `at` of the rows on. */
+Q4_INLINE void integer_tile(const uint8_t *const *rows, size_t n, size_t at,
+                            const struct digits *digits,
+                            const unsigned first_digit, const bool masked,
+                            __mmask32 mask, int e, float *out)
+{
+    struct integer_sums sums[3];
+    size_t i = 0;
+
+#pragma GCC unroll 3
+    for (unsigned d = first_digit; d < 3; d++) {
+#pragma GCC unroll 4
+        for (unsigned k = 0; k < 4; k++) {
+            sums[d].low[k] = sums[d].byte[k] = _mm512_setzero_si512();
+        }
+    }
+    for (; i + 8 <= n; i += 8) {
+        add_eight(rows + i, at, digits->of_rows + i, first_digit, masked, mask,
+                  sums);
+    }
+    if (i < n) {
+        const uint8_t *rest[8];
+        for (size_t j = 0; j < 8; j++) {
+            rest[j] = rows[i + j < n ? i + j : n - 1]; /* times 0 */
+        }
+        add_eight(rest, at, digits->of_rows + i, first_digit, masked, mask,
+                  sums);
+    }
+    const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 8, 24,
+                                            9, 25, 10, 26, 11, 27);
+    const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(4));
+#pragma GCC unroll 2
+    for (unsigned h = 0; h < 2; h++) {
+        __m512 low = half_sums(sums, h, false, first_digit, e);
+        __m512 high = half_sums(sums, h, true, first_digit, e);
+        _mm512_store_ps(out + 16 * h, _mm512_permutex2var_ps(low, first, high));
+        _mm512_store_ps(out + 32 + 16 * h,
+                        _mm512_permutex2var_ps(low, second, high));
+    }
+}
+
+static void integer_tile_2(const uint8_t *const *rows, size_t n, size_t at,
+                           const struct digits *digits, __mmask32 mask, int e,
+                           float *out)
+{
+    if (mask == UINT32_MAX) {
+        integer_tile(rows, n, at, digits, 1, false, mask, e, out);
+    } else {
+        integer_tile(rows, n, at, digits, 1, true, mask, e, out);
+    }
+}
+
+static void integer_tile_3(const uint8_t *const *rows, size_t n, size_t at,
+                           const struct digits *digits, __mmask32 mask, int e,
+                           float *out)
+{
+    if (mask == UINT32_MAX) {
+        integer_tile(rows, n, at, digits, 0, false, mask, e, out);
+    } else {
+        integer_tile(rows, n, at, digits, 0, true, mask, e, out);
+    }
+}
+
+/* Lane by lane, then halves onto each other. */
+static float sum_of_biases(const float *biases, size_t n)
+{
+    __m512 sum = _mm512_setzero_ps();
+    for (size_t i = 0; i < n; i += 16) {
+        sum = _mm512_add_ps(sum,
+                            _mm512_maskz_loadu_ps(q4_mask(n - i), biases + i));
+    }
+    __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(sum),
+                                 _mm512_extractf32x8_ps(sum, 1));
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight),
+                             _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+static uint32_t greatest_of(const float *scales, size_t n)
+{
+    __m512i greatest = _mm512_setzero_si512();
+    for (size_t i = 0; i < n; i += 16) {
+        __m512i bits = _mm512_castps_si512(
+            _mm512_maskz_loadu_ps(q4_mask(n - i), scales + i));
+        bits = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff));
+        greatest = _mm512_max_epu32(greatest, bits);
+    }
+    return _mm512_reduce_max_epu32(greatest);
+}
+
+static void sum_as_integers(const struct kernel_job *job,
+                            const uint8_t *const *rows, size_t n,
+                            const float *scales, int e, float *sums)
+{
+    struct digits digits;
+    size_t end = q4_code_bytes(job->dim);
+
+    make_digits(scales, n, e, &digits);
+    for (uint32_t j = 0; j < job->width; j += 64) {
+        size_t at = (job->col + j) / 2;
+        size_t left = end - at;
+        __mmask32 mask = left < 32 ? ((__mmask32)1 << left) - 1 : UINT32_MAX;
+        if (digits.low) {
+            integer_tile_3(rows, n, at, &digits, mask, e, sums + j);
+        } else {
+            integer_tile_2(rows, n, at, &digits, mask, e, sums + j);
+        }
+    }
+}
+
+/* ---- bags ------------------------------------------------------------ */
+
+Q4_INLINE void finish(const struct kernel_job *job, const float *values,
+                      float bias, float divisor, uint8_t *out)
+{
+    size_t value_bytes = job->dtype == NB_FP32 ? 4 : 2;
+    __m512 biases = _mm512_set1_ps(bias);
+
+    for (uint32_t j = 0; j < job->width; j += Q4_UNIT) {
+        __m512 sum = _mm512_add_ps(_mm512_load_ps(values + j), biases);
+        if (job->resume) {
+            sum = _mm512_add_ps(_mm512_load_ps(job->sums->values + j), sum);
+        }
+        if (job->suspend) {
+            _mm512_store_ps(job->sums->values + j, sum);
+            continue;
+        }
+        if (divisor > 0) {
+            sum = _mm512_div_ps(sum, _mm512_set1_ps(divisor));
+        }
+        q4_store(out + j * value_bytes, job->dtype, sum, job->width - j);
+    }
+}
+
+#include "quant/kernel/q4_sum_template.h"
+
+void nb_q4_sum_avx512(const struct kernel_job *job)
+{
+    if (q4_too_short(job)) {
         nb_q4_sum_scalar(job);
         return;
     }
-    bool half = job->scales == NB_SCALES_FP16;
-    bool weighted = job->weights != NULL;
-    void (*sum)(const struct kernel_job *, const struct q4_tile *,
-                const struct kernel_bag *, struct kernel_sums *) =
-        sum_functions[half][weighted][tile.units - 1];
-#define SUM_BAG(j, bag, sums) sum(j, &tile, bag, sums)
-    KERNEL_FOR_BAGS(job, SUM_BAG, finish);
+    sum_bags(job);
 }

@@ -1,44 +1,105 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "quant/kernel/bags.h"
+/* Sums of q4 rows: the specification, in plain C. */
+
+#include <math.h>
+#include <string.h>
+
+#include "quant/kernel/q4_block.h"
 #include "quant/kernel/q4_scalar.h"
 #include "quant/kernel/store.h"
 
-static void sum_rows(const struct kernel_job *job, const struct kernel_bag *bag,
-                     struct kernel_sums *sums)
+static void collect(const struct kernel_job *job, size_t n,
+                    struct q4_params *params)
 {
-    if (!bag->resume) {
-        *sums = (struct kernel_sums){{0}, 0};
-    }
-    for (size_t i = 0; i < bag->n; i++) {
-        const uint8_t *row = bag->rows[i];
-        float scale = q4_scale(row, job->dim, job->scales);
-        float bias = q4_bias(row, job->dim, job->scales);
-        if (bag->weights != NULL) {
-            scale = bag->weights[i] * scale;
-            bias = bag->weights[i] * bias;
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t *row = job->rows[i];
+        kernel_prefetch(job->rows[i + KERNEL_AHEAD], job->row_bytes);
+        params->scales[i] = q4_scale(row, job->dim, job->scales);
+        params->biases[i] = q4_bias(row, job->dim, job->scales);
+        if (job->weights != NULL) {
+            params->scales[i] = job->weights[i] * params->scales[i];
+            params->biases[i] = job->weights[i] * params->biases[i];
         }
-        for (uint32_t j = 0; j < job->width; j++) {
-            sums->values[j] += scale * q4_code(row, job->col + j);
-        }
-        sums->bias += bias;
     }
 }
 
-static void finish(const struct kernel_job *job, const struct kernel_sums *sums,
-                   const struct kernel_result *result)
+static uint32_t greatest_of(const float *scales, size_t n)
 {
-    for (uint32_t j = 0; j < job->width; j++) {
-        float value = sums->values[j] + sums->bias;
-        if (result->divisor > 0) {
-            value /= result->divisor;
+    uint32_t greatest = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits = float_bits(scales[i]) & 0x7fffffffu;
+        greatest = bits > greatest ? bits : greatest;
+    }
+    return greatest;
+}
+
+static void sum_as_floats(const struct kernel_job *job,
+                          const uint8_t *const *rows, size_t n,
+                          const float *scales, float *sums)
+{
+    memset(sums, 0, job->width * sizeof(float));
+    for (size_t i = 0; i < n; i++) {
+        for (uint32_t j = 0; j < job->width; j++) {
+            sums[j] += scales[i] * (float)q4_code(rows[i], job->col + j);
         }
-        store_value(result->out, job->dtype, j, value);
     }
 }
+
+/* At most KERNEL_BLOCK x 15 x 2^Q4_SCALE_BITS, 34 bits. */
+static void sum_as_integers(const struct kernel_job *job,
+                            const uint8_t *const *rows, size_t n,
+                            const float *scales, int e, float *sums)
+{
+    int64_t wide[KERNEL_TILE_MAX] = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        int64_t scale = lrintf(scales[i] * q4_power(Q4_SCALE_BITS - e));
+        for (uint32_t j = 0; j < job->width; j++) {
+            wide[j] += scale * (int64_t)q4_code(rows[i], job->col + j);
+        }
+    }
+    for (uint32_t j = 0; j < job->width; j++) {
+        sums[j] =
+            (float)((double)wide[j] * (double)q4_power(e - Q4_SCALE_BITS));
+    }
+}
+
+static float sum_of_biases(const float *biases, size_t n)
+{
+    float lanes[Q4_BIAS_LANES] = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        lanes[i % Q4_BIAS_LANES] += biases[i];
+    }
+    for (size_t half = Q4_BIAS_LANES / 2; half > 0; half /= 2) {
+        for (size_t l = 0; l < half; l++) {
+            lanes[l] += lanes[l + half];
+        }
+    }
+    return lanes[0];
+}
+
+static void finish(const struct kernel_job *job, const float *sums, float bias,
+                   float divisor, uint8_t *out)
+{
+    for (uint32_t j = 0; j < job->width; j++) {
+        float value = sums[j] + bias;
+        if (job->resume) {
+            value = job->sums->values[j] + value;
+        }
+        if (job->suspend) {
+            job->sums->values[j] = value;
+            continue;
+        }
+        store_value(out, job->dtype, j, divisor > 0 ? value / divisor : value);
+    }
+}
+
+#include "quant/kernel/q4_sum_template.h"
 
 void nb_q4_sum_scalar(const struct kernel_job *job)
 {
-    KERNEL_FOR_BAGS(job, sum_rows, finish);
+    sum_bags(job);
 }

@@ -24,14 +24,17 @@ struct q4_tile {
     unsigned tail_shift;
 };
 
-/* False if rows are too short (dim < 7) for 8 bytes to be read at all. */
-static inline bool q4_tile_init(struct q4_tile *tile,
+/* Rows too short for 8 bytes to be read at all (dim < 7) are done in scalar. */
+static inline bool q4_too_short(const struct kernel_job *job)
+{
+    return job->row_bytes < Q4_UNIT_BYTES;
+}
+
+/* Of rows that are not too short. */
+static inline void q4_tile_init(struct q4_tile *tile,
                                 const struct kernel_job *job, uint32_t col,
                                 uint32_t width)
 {
-    if (job->row_bytes < Q4_UNIT_BYTES) {
-        return false;
-    }
     tile->at = col / 2;
     tile->param_at = q4_code_bytes(job->dim);
     tile->units = (width + Q4_UNIT - 1) / Q4_UNIT;
@@ -39,7 +42,6 @@ static inline bool q4_tile_init(struct q4_tile *tile,
     size_t end = job->row_bytes - Q4_UNIT_BYTES;
     tile->tail_at = last < end ? last : end;
     tile->tail_shift = (unsigned)(last - tile->tail_at) * 8;
-    return true;
 }
 
 /* Every line of the tile's codes (of `units`, a constant), and of the scale. */

@@ -14,13 +14,14 @@
 #include "tests/lib/guarded.h"
 #include "tests/lib/rng.h"
 
-#define N_ROWS    64   /* different rows to choose from */
-#define MAX_PICKS 1100 /* rows of a job */
+#define N_ROWS    64           /* different rows to choose from */
+#define MAX_PICKS KERNEL_BLOCK /* rows of a job */
 #define SENTINEL  0xa5
 
 /* The bags of a job; a job of one long bag comes now and then. */
-static const uint32_t bag_sizes[] = {1, 0, 2, 19, 20, 21, 3, 4, 5, 0, 8, 1};
-static const uint32_t long_bag[] = {1000};
+static const uint32_t bag_sizes[] = {20, 0, 2, 19, 1,  21, 3, 4,
+                                     5,  0, 8, 7,  16, 33, 9, 1};
+static const uint32_t long_bag[] = {KERNEL_BLOCK};
 
 #define N_BAGS (sizeof(bag_sizes) / sizeof(bag_sizes[0]))
 
@@ -73,6 +74,15 @@ static const struct kernel *scalar_of(const struct kernel *kernel)
     return NULL;
 }
 
+/* What rows are made of. */
+enum kind {
+    NARROW,  /* scales within a factor of two */
+    USUAL,   /* within a few hundred */
+    ODD,     /* zeros, subnormals, infinities, NaNs among them */
+    EXTREME, /* the greatest codes, scales just below a power of two */
+    N_KINDS
+};
+
 /* ---- floats ---------------------------------------------------------- */
 
 static float odd_float(struct rng *rng)
@@ -88,41 +98,53 @@ static float usual_float(struct rng *rng)
     return (float)ldexp(rng_unit(rng) * 2 - 1, (int)rng_below(rng, 8) - 4);
 }
 
-/* One value in four odd, if any is. */
-static float any_float(struct rng *rng, bool odd)
+static float any_float(struct rng *rng, enum kind kind)
 {
-    return odd && rng_below(rng, 4) == 0 ? odd_float(rng) : usual_float(rng);
+    switch (kind) {
+    case NARROW:
+        return (float)(0.5 + rng_unit(rng) / 2);
+    case EXTREME:
+        return (float)(1 - 0x1p-11);
+    case ODD:
+        if (rng_below(rng, 4) == 0) {
+            return odd_float(rng);
+        }
+        return usual_float(rng);
+    default:
+        return usual_float(rng);
+    }
 }
 
-static void put_param(uint8_t *at, uint32_t scales, struct rng *rng, bool odd)
+static void put_param(uint8_t *at, uint32_t scales, struct rng *rng,
+                      enum kind kind)
 {
     if (scales == NB_SCALES_FP32) {
-        put_f32(at, any_float(rng, odd));
-    } else if (odd && rng_below(rng, 4) == 0) {
+        put_f32(at, any_float(rng, kind));
+    } else if (kind == ODD && rng_below(rng, 4) == 0) {
         put_u16(at, (uint16_t)rng_next(rng)); /* any of them */
     } else {
-        put_u16(at, half_from_float(any_float(rng, odd)));
+        put_u16(at, half_from_float(any_float(rng, kind)));
     }
 }
 
 /* ---- rows ------------------------------------------------------------ */
 
 /* Random codes everywhere, the spare high nibble of an odd dim included. */
-static void make_row(struct checks *checks, uint8_t *row, bool odd)
+static void make_row(struct checks *checks, uint8_t *row, enum kind kind)
 {
     size_t codes = q4_code_bytes(checks->format.dim);
     size_t param = q4_scale_bytes(checks->format.scales);
 
     for (size_t i = 0; i < codes; i++) {
-        row[i] = (uint8_t)rng_next(&checks->rng);
+        row[i] = kind == EXTREME ? 0xff : (uint8_t)rng_next(&checks->rng);
     }
-    put_param(row + codes, checks->format.scales, &checks->rng, odd);
-    put_param(row + codes + param, checks->format.scales, &checks->rng, odd);
+    put_param(row + codes, checks->format.scales, &checks->rng, kind);
+    put_param(row + codes + param, checks->format.scales, &checks->rng, kind);
 }
 
 /* The first row stands right after an unmapped page, the last ends before one,
  * the others are anywhere between, at all alignments. */
-static void make_rows(struct checks *checks, bool odd)
+static void make_rows(struct checks *checks, enum kind kind)
 {
     size_t bytes = (size_t)(checks->memory.end - checks->memory.start);
     size_t slot = bytes / N_ROWS;
@@ -135,12 +157,12 @@ static void make_rows(struct checks *checks, bool odd)
         } else if (i == N_ROWS - 1) {
             at = bytes - checks->row_bytes;
         }
-        make_row(checks, checks->memory.start + at, odd);
+        make_row(checks, checks->memory.start + at, kind);
         checks->rows[i] = checks->memory.start + at;
     }
 }
 
-static void pick_rows(struct checks *checks, bool odd_weights)
+static void pick_rows(struct checks *checks, enum kind kind)
 {
     for (size_t i = 0; i < MAX_PICKS + KERNEL_AHEAD; i++) {
         uint64_t pick = rng_below(&checks->rng, 4) == 0
@@ -149,7 +171,7 @@ static void pick_rows(struct checks *checks, bool odd_weights)
         checks->picks[i] = checks->rows[pick];
     }
     for (size_t i = 0; i < MAX_PICKS; i++) {
-        checks->weights[i] = any_float(&checks->rng, odd_weights);
+        checks->weights[i] = any_float(&checks->rng, kind);
     }
 }
 
@@ -253,30 +275,36 @@ static int run_both(struct checks *checks, struct kernel_job *job, size_t n_out)
     return compare(checks, job, scalar.out, n_out);
 }
 
-/* The last bag, whole for the scalar kernel, in three parts for ours. */
-static int run_in_parts(struct checks *checks, const struct kernel_job *whole)
+/* The first bag in three parts. */
+static void run_parts(const struct kernel *kernel, struct kernel_job job,
+                      const uint32_t *parts)
 {
-    struct kernel_job job = *whole;
     struct kernel_sums sums;
-    uint32_t n = whole->counts[0];
-    uint32_t cut = (uint32_t)rng_below(&checks->rng, n + 1);
-    uint32_t parts[] = {cut, (n - cut) / 2, n - cut - (n - cut) / 2};
 
-    place_results(checks, &job, 1);
     job.n_bags = 1;
-    struct kernel_job scalar = job;
-    scalar.out = checks->expected.start;
-    kernel_run(checks->scalar, &scalar);
     job.sums = &sums;
     for (size_t i = 0; i < 3; i++) {
         job.counts = &parts[i];
         job.suspend = i < 2;
-        kernel_run(checks->kernel, &job);
+        kernel_run(kernel, &job);
         job.resume = job.resume || parts[i] > 0;
         job.rows += parts[i];
         job.weights += job.weights != NULL ? parts[i] : 0;
     }
-    return compare(checks, &job, scalar.out, 1);
+}
+
+static int run_both_in_parts(struct checks *checks, struct kernel_job *job)
+{
+    uint32_t n = job->counts[0];
+    uint32_t cut = (uint32_t)rng_below(&checks->rng, n + 1);
+    uint32_t parts[] = {cut, (n - cut) / 2, n - cut - (n - cut) / 2};
+
+    place_results(checks, job, 1);
+    struct kernel_job scalar = *job;
+    scalar.out = checks->expected.start;
+    run_parts(checks->scalar, scalar, parts);
+    run_parts(checks->kernel, *job, parts);
+    return compare(checks, job, scalar.out, 1);
 }
 
 /* ---- jobs ------------------------------------------------------------ */
@@ -288,7 +316,7 @@ static int check_tiles(struct checks *checks, struct kernel_job *job)
         job->col = col;
         job->width = left < checks->kernel->tile ? left : checks->kernel->tile;
         if (run_both(checks, job, job->n_bags) != 0 ||
-            run_in_parts(checks, job) != 0) {
+            run_both_in_parts(checks, job) != 0) {
             return -1;
         }
     }
@@ -323,15 +351,15 @@ static int check_decode(struct checks *checks, struct kernel_job *job)
     return 0;
 }
 
-static int check_op(struct checks *checks, bool odd)
+static int check_op(struct checks *checks, enum kind kind)
 {
     struct kernel_job job = {.rows = checks->picks,
                              .row_bytes = checks->row_bytes,
                              .dim = checks->format.dim,
                              .scales = checks->format.scales};
 
-    make_rows(checks, odd);
-    pick_rows(checks, odd);
+    make_rows(checks, kind);
+    pick_rows(checks, kind);
     switch (checks->kernel->op) {
     case KERNEL_decode:
         return check_decode(checks, &job);
@@ -362,8 +390,10 @@ static int check_dim(struct checks *checks, uint32_t dim)
         if (rv != 0) {
             return nb_fail(checks->err, -1, "row bytes: %s", nb_strerror(rv));
         }
-        if (check_op(checks, false) != 0 || check_op(checks, true) != 0) {
-            return -1;
+        for (int kind = 0; kind < N_KINDS; kind++) {
+            if (check_op(checks, (enum kind)kind) != 0) {
+                return -1;
+            }
         }
     }
     return 0;

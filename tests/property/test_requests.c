@@ -158,16 +158,108 @@ struct result {
     double terms; /* sum of the absolute values of what was added */
 };
 
-static struct result pooled(const struct nb_rows *rows,
-                            const struct nb_pool *pool, size_t first,
-                            uint32_t length, uint32_t column)
+/* What a bag adds up to. */
+struct terms {
+    float s[WINDOW_IDS]; /* scales and biases of a block's seen rows, times */
+    float b[WINDOW_IDS]; /* the weights */
+    float q[WINDOW_IDS];
+    size_t n;
+};
+
+static float sum_of_terms_in_order(const struct terms *terms)
 {
     float sum = 0;
     float bias = 0;
-    float max = 0;
-    bool any = false;
+
+    for (size_t i = 0; i < terms->n; i++) {
+        volatile float product = terms->s[i] * terms->q[i];
+        sum += product;
+        bias += terms->b[i];
+    }
+    return sum + bias;
+}
+
+/* Scales as multiples of 2^(e - 22), where e is the least with every scale
+ * below 2^e. The scales of these tests are far from the least and greatest. */
+static float sum_of_terms_exactly(const struct terms *terms)
+{
+    float lanes[16] = {0};
+    int64_t sum = 0;
+    int e = -100;
+
+    for (size_t i = 0; i < terms->n; i++) {
+        int exponent;
+        frexpf(terms->s[i], &exponent);
+        e = terms->s[i] != 0 && exponent > e ? exponent : e;
+        lanes[i % 16] += terms->b[i];
+    }
+    for (size_t i = 0; i < terms->n; i++) {
+        double unit = ldexp(1, e - 22);
+        sum += (int64_t)rint((double)terms->s[i] / unit) * (int)terms->q[i];
+    }
+    for (size_t n = 8; n > 0; n /= 2) {
+        for (size_t i = 0; i < n; i++) {
+            lanes[i] += lanes[i + n];
+        }
+    }
+    return (float)ldexp((double)sum, e - 22) + lanes[0];
+}
+
+static float sum_of_terms(const struct terms *terms)
+{
+    return terms->n < 8 ? sum_of_terms_in_order(terms)
+                        : sum_of_terms_exactly(terms);
+}
+
+static void add_term(struct terms *terms, float w, float s, float b, float q)
+{
+    terms->s[terms->n] = w * s;
+    terms->b[terms->n] = w * b;
+    terms->q[terms->n++] = q;
+}
+
+/* Blocks of 256 ids; empty ones add nothing. */
+static struct result summed(const struct nb_rows *rows,
+                            const struct nb_pool *pool, size_t first,
+                            uint32_t length, uint32_t column)
+{
     struct result result = {0, 0, 0};
-    double exact_max = 0;
+    struct terms terms = {.n = 0};
+    double unit = 0;
+
+    for (uint32_t i = 0; i < length; i++) {
+        const uint8_t *row =
+            row_of(rows, id_at(&pool->ids, first + i), &pool->unseen);
+        if (row != NULL) {
+            float w = pool->weights != NULL ? pool->weights[first + i] : 1;
+            float s = param_at(rows, row, 0);
+            float b = param_at(rows, row, 1);
+            float q = code_at(row, column);
+            add_term(&terms, w, s, b, q);
+            result.exact += (double)w * ((double)s * (double)q + (double)b);
+            unit = fmax(unit, fabs((double)w * (double)s));
+            result.terms += fabs((double)w * (double)b);
+        }
+        if (i % WINDOW_IDS == WINDOW_IDS - 1 || i == length - 1) {
+            result.value += sum_of_terms(&terms);
+            terms.n = 0;
+        }
+    }
+    result.terms += 15 * unit * length;
+    if (pool->pooling == NB_MEAN && length > 0) {
+        result.value /= (float)length;
+        result.exact /= length;
+        result.terms /= length;
+    }
+    return result;
+}
+
+static struct result greatest(const struct nb_rows *rows,
+                              const struct nb_pool *pool, size_t first,
+                              uint32_t length, uint32_t column)
+{
+    struct result result = {0, 0, 0};
+    bool any = false;
 
     for (size_t i = first; i < first + length; i++) {
         const uint8_t *row = row_of(rows, id_at(&pool->ids, i), &pool->unseen);
@@ -180,35 +272,22 @@ static struct result pooled(const struct nb_rows *rows,
         volatile float product = s * q;
         volatile float value = product + b;
         double exact = (double)s * (double)q + (double)b;
-        if (!any || value > max) {
-            max = value;
+        if (!any || value > result.value) {
+            result.value = value;
         }
-        exact_max = !any || exact > exact_max ? exact : exact_max;
+        result.exact = !any || exact > result.exact ? exact : result.exact;
         any = true;
-        double w = 1;
-        if (pool->weights != NULL) {
-            w = (double)pool->weights[i];
-            s = pool->weights[i] * s;
-            b = pool->weights[i] * b;
-            product = s * q;
-        }
-        sum += product;
-        bias += b;
-        result.exact += w * exact;
-        result.terms += fabs((double)product) + fabs((double)b);
     }
-    result.value = sum + bias;
-    if (pool->pooling == NB_MEAN && length > 0) {
-        result.value /= (float)length;
-        result.exact /= length;
-        result.terms /= length;
-    }
-    if (pool->pooling == NB_MAX) {
-        result.value = max;
-        result.exact = exact_max;
-        result.terms = fabs(exact_max) + 16;
-    }
+    result.terms = fabs(result.exact) + 16;
     return result;
+}
+
+static struct result pooled(const struct nb_rows *rows,
+                            const struct nb_pool *pool, size_t first,
+                            uint32_t length, uint32_t column)
+{
+    return pool->pooling == NB_MAX ? greatest(rows, pool, first, length, column)
+                                   : summed(rows, pool, first, length, column);
 }
 
 static float output_at(uint32_t dtype, size_t i)

@@ -1,0 +1,73 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Sums of q4 rows, the parts that all instruction sets share. The arithmetic is
+ * that of storage/FORMAT.md, "Arithmetic": a bag is summed in blocks of
+ * KERNEL_BLOCK ids; a block of Q4_FEW rows or more in integers, which is exact
+ * but for one rounding of each scale, and otherwise in floats.
+ */
+#ifndef NB_QUANT_Q4_BLOCK_H
+#define NB_QUANT_Q4_BLOCK_H
+
+#include "quant/bytes.h"
+#include "quant/half.h"
+#include "quant/kernel/kernels.h"
+
+/* Fewer rows than this are summed in floats. */
+#define Q4_FEW 8
+
+/* Bits of a scale in integer form; the least unit is 2^(Q4_MIN_EXPONENT -
+ * Q4_SCALE_BITS). */
+#define Q4_SCALE_BITS   22
+#define Q4_MIN_EXPONENT (-100)
+
+/* Biases of a block in integers are summed by their place modulo this, then
+ * halves of these sums onto each other. */
+#define Q4_BIAS_LANES 16
+
+/* Scales and biases of a job's rows, times the weights. Padded, so that whole
+ * vectors can be loaded and stored. */
+struct q4_params {
+    _Alignas(64) float scales[KERNEL_BLOCK + 16];
+    _Alignas(64) float biases[KERNEL_BLOCK + 16];
+};
+
+/* Those of a block's rows. */
+struct q4_scaled {
+    const float *scales;
+    const float *biases;
+};
+
+/* Collects fp32 scales and biases, without weights. */
+static inline void q4_collect_single(const struct kernel_job *job, size_t at,
+                                     size_t n, struct q4_params *params)
+{
+    for (size_t i = 0; i < n; i++) {
+        kernel_prefetch(job->rows[i + KERNEL_AHEAD], job->row_bytes);
+        params->scales[i] = get_f32(job->rows[i] + at);
+        params->biases[i] = get_f32(job->rows[i] + at + 4);
+    }
+}
+
+/* Of the bits of an absolute value. */
+static inline bool q4_is_finite(uint32_t bits)
+{
+    return bits < 0x7f800000u;
+}
+
+/* Exponent e of the unit 2^(e - Q4_SCALE_BITS): the least that all scales are
+ * below 2^e. */
+static inline int q4_exponent(uint32_t greatest)
+{
+    int e = (int)(greatest >> 23) - 126;
+    return e > Q4_MIN_EXPONENT ? e : Q4_MIN_EXPONENT;
+}
+
+/* 2^e, of a normal number. */
+static inline float q4_power(int e)
+{
+    return float_from_bits((uint32_t)(e + 127) << 23);
+}
+
+#endif
