@@ -3,7 +3,6 @@
 
 #include "storage/parse_float.h"
 
-#include <float.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +86,7 @@ static bool scan(const char *text, const char *end, struct decimal *decimal)
  * A double holding the exact digits, multiplied or divided once by an exact
  * power, is the correctly rounded double of the decimal. Rounding it to fp32 is
  * then right, unless it stands in the middle of two fp32: there the decimal may
- * be on either side.
+ * be on either side. From 10^-22 to 10^37, no fp32 is subnormal.
  */
 static bool convert(const struct decimal *decimal, float *value)
 {
@@ -97,9 +96,6 @@ static bool convert(const struct decimal *decimal, float *value)
     double exact = (double)decimal->digits;
     exact = decimal->exponent < 0 ? exact / POWERS[-decimal->exponent]
                                   : exact * POWERS[decimal->exponent];
-    if (decimal->digits != 0 && (exact < (double)FLT_MIN || exact > 1e38)) {
-        return false; /* subnormal, or near overflow */
-    }
     uint64_t bits;
     memcpy(&bits, &exact, sizeof(bits));
     /* fp32 has 29 bits less. */

@@ -23,6 +23,7 @@ static struct {
     size_t n; /* the rest is written while no fault is armed */
     int error;
     bool for_good;
+    void (*map_hook)(void);
 } faults;
 
 void faults_arm(unsigned set, size_t n, int error, bool for_good)
@@ -41,6 +42,11 @@ bool faults_disarm(void)
     return atomic_load(&faults.given);
 }
 
+void faults_hook_map(void (*hook)(void))
+{
+    faults.map_hook = hook;
+}
+
 void faults_cap_transfers(size_t max)
 {
     atomic_store(&faults.cap, max);
@@ -49,6 +55,9 @@ void faults_cap_transfers(size_t max)
 /* Whether this call is to fail; sets errno. */
 static bool fails(enum fault fault)
 {
+    if (fault == FAULT_MAP && faults.map_hook != NULL) {
+        faults.map_hook();
+    }
     if ((atomic_load(&faults.set) & (unsigned)fault) == 0) {
         return false;
     }

@@ -34,6 +34,9 @@ void faults_arm(unsigned set, size_t n, int error, bool for_good);
 /* No more faults; returns whether one was given since faults_arm(). */
 bool faults_disarm(void);
 
+/* Calls `hook`, or nothing if it is NULL, before each mmap. */
+void faults_hook_map(void (*hook)(void));
+
 /* Every read and write moves at most max bytes; 0: no limit. */
 void faults_cap_transfers(size_t max);
 

@@ -175,6 +175,40 @@ START_TEST(exporting_and_evaluating)
 }
 END_TEST
 
+/* The file is on disk before it has its name, and its name before all is well.
+ */
+START_TEST(order_of_syncs)
+{
+    faults_arm(FAULT_SYNC, 0, EIO, false);
+    ck_assert_int_eq(build(), -EIO);
+    ck_assert_int_ne(access(output, F_OK), 0);
+    faults_arm(FAULT_SYNC, 1, EIO, false);
+    ck_assert_int_eq(build(), -EIO);
+    ck_assert_int_eq(access(output, F_OK), 0);
+    /* A file system that cannot sync directories will do. */
+    faults_arm(FAULT_SYNC, 1, EINVAL, false);
+    ck_assert_int_eq(build(), 0);
+    ck_assert(faults_disarm());
+}
+END_TEST
+
+static void cut_output(void)
+{
+    ck_assert_int_eq(truncate(output, 4096), 0);
+}
+
+START_TEST(cut_while_opened)
+{
+    ck_assert_int_eq(build(), 0);
+    struct table *table;
+    faults_hook_map(cut_output);
+    ck_assert_int_eq(table_open(output, TABLE_VERIFY_FULL, &table, &err),
+                     NB_ERR_TRUNCATED);
+    faults_hook_map(NULL);
+    ck_assert_ptr_nonnull(strstr(err.text, "while being opened"));
+}
+END_TEST
+
 /* Reads and writes that are interrupted, or move few bytes, are gone on with.
  */
 START_TEST(short_transfers)
@@ -211,6 +245,8 @@ static Suite *make_suite(void)
     tcase_add_test(tests, building);
     tcase_add_test(tests, opening);
     tcase_add_test(tests, exporting_and_evaluating);
+    tcase_add_test(tests, order_of_syncs);
+    tcase_add_test(tests, cut_while_opened);
     tcase_add_test(tests, short_transfers);
     suite_add_tcase(suite, tests);
     return suite;
