@@ -5,8 +5,18 @@
 #include <math.h>
 
 #include "quant/codec/codec.h"
+#include "quant/kernel/kernels.h"
 #include "quant/nibble.h"
 #include "quant/search/search.h"
+
+void nb_any_over_scalar(const float *x, size_t n, float limit, size_t *at)
+{
+    size_t i = 0;
+    while (i < n && fabsf(x[i]) <= limit) {
+        i++;
+    }
+    *at = i;
+}
 
 int nb_check_values(const struct nb_format *format, const float *x,
                     size_t n_rows, size_t *at)
@@ -17,13 +27,13 @@ int nb_check_values(const struct nb_format *format, const float *x,
     }
     float limit = format->scales == NB_SCALES_FP16 ? 65504.0f : FLT_MAX / 4;
     size_t n = n_rows * format->dim;
-    for (size_t i = 0; i < n; i++) {
-        if (!(fabsf(x[i]) <= limit)) {
-            *at = i;
-            return isfinite(x[i]) ? NB_ERR_OVERFLOW : NB_ERR_NONFINITE;
-        }
+    size_t first;
+    KERNEL_CALL(over, any, x, n, limit, &first);
+    if (first == n) {
+        return 0;
     }
-    return 0;
+    *at = first;
+    return isfinite(x[first]) ? NB_ERR_OVERFLOW : NB_ERR_NONFINITE;
 }
 
 int nb_encode(const struct nb_format *format, uint32_t search, const float *x,

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "quant/codec/codec.h"
+#include "quant/kernel/kernels.h"
 #include "quant/nibble.h"
 
 #define LANES 8
@@ -45,8 +47,8 @@ static double fold_max(const double lane[LANES])
     return max;
 }
 
-void nb_row_error(const float *x, const float *y, size_t dim,
-                  struct nb_row_error *error)
+void nb_any_error_scalar(const float *x, const float *y, size_t dim,
+                         struct nb_row_error *error)
 {
     struct lanes lanes = {0};
     for (size_t i = 0; i < dim; i++) {
@@ -57,4 +59,10 @@ void nb_row_error(const float *x, const float *y, size_t dim,
     error->sq_y = fold_sum(lanes.sq_y);
     error->dot = fold_sum(lanes.dot);
     error->max_abs = fold_max(lanes.max_abs);
+}
+
+void nb_row_error(const float *x, const float *y, size_t dim,
+                  struct nb_row_error *error)
+{
+    KERNEL_CALL(error, any, x, y, dim, error);
 }

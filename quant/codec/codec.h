@@ -12,6 +12,7 @@
 #include "quant/nibble.h"
 
 enum codec_id {
+    CODEC_any = 0, /* in kernels.def: of no codec in particular */
 #define CODEC(id, name) CODEC_##name = (id),
 #include "quant/codec/codecs.def"
 #undef CODEC

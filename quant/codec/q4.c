@@ -4,6 +4,7 @@
 /* q4: affine 4-bit rows; layout in q4.h. */
 #include "quant/codec/q4.h"
 #include "quant/codec/codec.h"
+#include "quant/kernel/kernels.h"
 #include "quant/search/search.h"
 
 #define BLOCK_ROWS 64 /* searched at a time: their values stay in cache */
@@ -44,18 +45,27 @@ static void put_affine(struct affine affine, uint32_t scales, uint8_t *at)
     }
 }
 
+void nb_q4_pack_scalar(const struct nb_format *format, const float *x,
+                       size_t n_rows, const struct affine *affine,
+                       uint8_t *rows, size_t stride)
+{
+    uint32_t dim = format->dim;
+    for (size_t i = 0; i < n_rows; i++, x += dim, rows += stride) {
+        put_codes(x, dim, affine[i], rows);
+        put_affine(affine[i], format->scales, rows + q4_code_bytes(dim));
+    }
+}
+
 static void encode(const struct nb_format *format, const struct search *search,
                    const float *x, size_t n_rows, uint8_t *rows, size_t stride)
 {
     struct affine affine[BLOCK_ROWS];
-    uint32_t dim = format->dim;
     while (n_rows > 0) {
         size_t n = n_rows < BLOCK_ROWS ? n_rows : BLOCK_ROWS;
         search->choose(format, x, n, affine);
-        for (size_t i = 0; i < n; i++, x += dim, rows += stride) {
-            put_codes(x, dim, affine[i], rows);
-            put_affine(affine[i], format->scales, rows + q4_code_bytes(dim));
-        }
+        KERNEL_CALL(pack, q4, format, x, n, affine, rows, stride);
+        x += n * format->dim;
+        rows += n * stride;
         n_rows -= n;
     }
 }

@@ -18,6 +18,8 @@
 #include "quant/cpu.h"
 #include "quant/nibble.h"
 
+struct affine; /* search/affine.h */
+
 /* Columns of the widest tile. */
 #define KERNEL_TILE_MAX 256
 
@@ -70,6 +72,20 @@ struct kernel_job {
 #define KERNEL_ARGS_sum    (const struct kernel_job *job)
 #define KERNEL_ARGS_max    (const struct kernel_job *job)
 
+/* Quantizing. asym, greedy: the `choose` of a search (search/search.h). pack:
+ * rows of given scales and biases. over: index of the first of n values that is
+ * a NaN or > limit in size, n if there is none. error: nb_row_error(). */
+#define KERNEL_ARGS_asym                                                       \
+    (const struct nb_format *format, const float *x, size_t n_rows,            \
+     struct affine *chosen)
+#define KERNEL_ARGS_greedy KERNEL_ARGS_asym
+#define KERNEL_ARGS_pack                                                       \
+    (const struct nb_format *format, const float *x, size_t n_rows,            \
+     const struct affine *affine, uint8_t *rows, size_t stride)
+#define KERNEL_ARGS_over (const float *x, size_t n, float limit, size_t *at)
+#define KERNEL_ARGS_error                                                      \
+    (const float *x, const float *y, size_t dim, struct nb_row_error *error)
+
 #define KERNEL(op, codec, isa, tile, function) void function KERNEL_ARGS_##op;
 #include "quant/kernel/kernels.def"
 #undef KERNEL
@@ -78,6 +94,11 @@ enum kernel_op {
     KERNEL_decode,
     KERNEL_sum,
     KERNEL_max,
+    KERNEL_asym,
+    KERNEL_greedy,
+    KERNEL_pack,
+    KERNEL_over,
+    KERNEL_error,
     KERNEL_N_OPS
 };
 
@@ -107,6 +128,11 @@ static inline void kernel_prefetch(const uint8_t *row, size_t row_bytes)
     }
     __builtin_prefetch(row + row_bytes - 1);
 }
+
+/* Calls the kernel to use. */
+#define KERNEL_CALL(op, codec, ...)                                            \
+    ((void(*) KERNEL_ARGS_##op)kernel_find(KERNEL_##op, CODEC_##codec)         \
+         ->function)(__VA_ARGS__)
 
 /* Calls a kernel whose op takes a job. */
 static inline void kernel_run(const struct kernel *kernel,

@@ -8,11 +8,11 @@
  */
 #include <math.h>
 
+#include "quant/codec/codec.h"
+#include "quant/kernel/kernels.h"
+#include "quant/search/greedy.h"
 #include "quant/search/minmax.h"
 #include "quant/search/search.h"
-
-#define BINS     200
-#define MIN_BINS 168 /* (int)(200 * (1.0 - (float)0.16)) */
 
 /* Root of the squared error of a row quantized to [lo, hi]. The sum is in
  * column order, as the result depends on it. */
@@ -35,8 +35,8 @@ static struct affine choose_row(const float *x, const struct nb_format *format)
 {
     struct minmax best = row_minmax(x, format->dim);
     struct minmax now = best;
-    float step = (best.max - best.min) / BINS;
-    float least_width = MIN_BINS * step;
+    float step = (best.max - best.min) / GREEDY_BINS;
+    float least_width = GREEDY_MIN_BINS * step;
     float now_loss = range_loss(x, format, now.min, now.max);
     float best_loss = now_loss;
 
@@ -68,12 +68,18 @@ static struct affine choose_row(const float *x, const struct nb_format *format)
     return affine_of_range(best.min, best.max, format->scales);
 }
 
-static void choose(const struct nb_format *format, const float *x,
-                   size_t n_rows, struct affine *chosen)
+void nb_q4_greedy_scalar(const struct nb_format *format, const float *x,
+                         size_t n_rows, struct affine *chosen)
 {
     for (size_t i = 0; i < n_rows; i++) {
         chosen[i] = choose_row(x + i * format->dim, format);
     }
+}
+
+static void choose(const struct nb_format *format, const float *x,
+                   size_t n_rows, struct affine *chosen)
+{
+    KERNEL_CALL(greedy, q4, format, x, n_rows, chosen);
 }
 
 const struct search search_greedy = {.name = "greedy", .choose = choose};

@@ -12,6 +12,7 @@
 #include "quant/codec/q4.h"
 #include "quant/half.h"
 #include "tests/lib/guarded.h"
+#include "tests/lib/quantize_checks.h"
 #include "tests/lib/rng.h"
 
 #define N_ROWS    64           /* different rows to choose from */
@@ -402,6 +403,9 @@ static int check_dim(struct checks *checks, uint32_t dim)
 int kernel_checks_run(const struct kernel *kernel, uint64_t seed,
                       struct nb_errctx *err)
 {
+    if (quantize_checks_know(kernel->op)) {
+        return quantize_checks_run(kernel, scalar_of(kernel), seed, err);
+    }
     /* Slots of twice a row of the widest dim; results of the most rows. */
     const size_t row_memory = (size_t)N_ROWS * 1200;
     const size_t out_memory = (size_t)N_BAGS * (1024 * sizeof(float) + 3) + 64;

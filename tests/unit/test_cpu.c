@@ -49,12 +49,13 @@ END_TEST
 START_TEST(best_kernel_is_chosen)
 {
     disable("");
-    for (int op = 0; op < KERNEL_N_OPS; op++) {
-        const struct kernel *kernel = kernel_find((enum kernel_op)op, 1);
+    const struct kernel *row;
+    for (size_t i = 0; (row = kernel_at(i)) != NULL; i++) {
+        const struct kernel *kernel = kernel_find(row->op, row->codec);
         ck_assert_ptr_ne(kernel, NULL);
         ck_assert_str_eq(cpu_isa_name(kernel->isa), nb_isa());
-        ck_assert_ptr_eq(kernel_find((enum kernel_op)op, 1), kernel);
-        ck_assert_ptr_eq(kernel_find((enum kernel_op)op, 200), NULL);
+        ck_assert_ptr_eq(kernel_find(row->op, row->codec), kernel);
+        ck_assert_ptr_eq(kernel_find(row->op, 200), NULL);
     }
 }
 END_TEST

@@ -1,0 +1,12 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "quant/kernel/lanes_avx2.h"
+
+#include "quant/kernel/greedy_template.h"
+
+void nb_q4_greedy_avx2(const struct nb_format *format, const float *x,
+                       size_t n_rows, struct affine *chosen)
+{
+    greedy_rows(format, x, n_rows, chosen);
+}
