@@ -39,10 +39,10 @@ static const struct option_table options = {
     .operand = "FILE.nbt",
     .operand_offset = offsetof(struct eval_args, file),
     .about = "Compares every row of a table file with the vectors it was made "
-             "from, and names\nthe rows that fared worst. The normalized l2 "
-             "loss is ||X - Q(X)|| / ||X|| over\nthe whole table: 0 is "
-             "perfect, 1 is as bad as all zeros.",
-    .example = "nibble eval glove.nbt --against glove.txt",
+             "from, and names the rows that fared worst. The normalized l2 "
+             "loss is ||X - Q(X)|| / ||X|| over the whole table: 0 is perfect, "
+             "1 is as bad as all zeros.",
+    .example = "  nibble eval glove.nbt --against glove.txt",
     .groups = {OPTION_GROUP(rows, 0),
                SOURCE_SELECT_GROUP(offsetof(struct eval_args, source))},
 };

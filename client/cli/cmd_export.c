@@ -22,8 +22,8 @@ static const struct option_row rows[] = {
      .value = "FORMAT",
      .required = true,
      .choices = table_export_format_at,
-     .help = "npy: the decoded rows, fp32; fbgemm: the stored rows as "
-             "FBGEMM's CPU\noperators read them, a NumPy file of bytes"},
+     .help = "npy: the decoded rows, fp32; fbgemm: the stored rows as FBGEMM's "
+             "CPU operators read them, a NumPy file of bytes"},
     {.name = "output",
      .type = OPTION_TEXT,
      .offset = offsetof(struct export_args, output),
@@ -37,7 +37,7 @@ static const struct option_table table = {
     .operand = "FILE.nbt",
     .operand_offset = offsetof(struct export_args, file),
     .about = "Writes the rows of a table file in another format.",
-    .example = "nibble export glove.nbt --format npy --output glove.npy",
+    .example = "  nibble export glove.nbt --format npy --output glove.npy",
     .groups = {OPTION_GROUP(rows, 0)},
 };
 

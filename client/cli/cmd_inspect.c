@@ -29,11 +29,11 @@ static const struct option_table options = {
     .command = "inspect",
     .operand = "FILE.nbt",
     .operand_offset = offsetof(struct inspect_args, file),
-    .about = "Shows what a table file holds: its shape and codec, its size "
-             "beside that of fp32,\nthe error that quantizing made, and where "
-             "it comes from. Reads a few pages only;\n'nibble verify' checks "
-             "the rows too.",
-    .example = "nibble inspect glove.nbt",
+    .about =
+        "Shows what a table file holds: its shape and codec, its size beside "
+        "that of fp32, the error that quantizing made, and where it comes "
+        "from. Reads a few pages only; 'nibble verify' checks the rows too.",
+    .example = "  nibble inspect glove.nbt",
     .groups = {OPTION_GROUP(rows, 0)},
 };
 

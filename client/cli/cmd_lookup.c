@@ -20,31 +20,31 @@ static const struct option_row rows[] = {
      .type = OPTION_TEXT,
      .offset = offsetof(struct lookup_args, ids),
      .value = "1,2,3",
-     .help = "ids of the rows; in a dense table an id is a row number,\n"
-             "the first being 0"},
+     .help = "ids of the rows; in a dense table an id is a row number, the "
+             "first being 0"},
     {.name = "ids-file",
      .type = OPTION_TEXT,
      .offset = offsetof(struct lookup_args, ids_file),
      .value = "FILE",
-     .help = "read the ids from a text file, parted by blanks, commas or\n"
-             "line ends; '-' is the standard input"},
+     .help = "read the ids from a text file, parted by blanks, commas or line "
+             "ends; '-' is the standard input"},
     {.name = "dtype",
      .type = OPTION_INDEX,
      .offset = offsetof(struct lookup_args, query.dtype),
      .value = "TYPE",
      .fallback = "fp32",
      .choices = query_dtype_at,
-     .help = "how the values travel; 'packed' sends the stored 4-bit rows,\n"
+     .help = "how the values travel; 'packed' sends the stored 4-bit rows, "
              "which are decoded here: a seventh of the network"},
 };
 
 static const struct option_table table = {
     .command = "lookup",
     .about = "Asks a server for rows of a table, by id, and prints them in the "
-             "order asked.\nAn id that is not in the table gives a row of "
+             "order asked. An id that is not in the table gives a row of "
              "zeros, and is counted.",
-    .example = "nibble lookup --server 127.0.0.1:7700 --table glove --ids "
-               "0,1,2",
+    .example =
+        "  nibble lookup --server 127.0.0.1:7700 --table glove --ids 0,1,2",
     .groups = {OPTION_GROUP(rows, 0), OPTION_GROUP(query_table_rows, 0),
                OPTION_GROUP(query_server_rows, 0)},
 };

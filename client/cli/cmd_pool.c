@@ -36,7 +36,7 @@ static const struct option_row rows[] = {
      .offset = offsetof(struct pool_args, bags),
      .value = "'1,2,3;4;'",
      .required = true,
-     .help = "ids of each bag, bags parted by ';'; this is three bags, the\n"
+     .help = "ids of each bag, bags parted by ';'; this is three bags, the "
              "last of them empty, which gives zeros"},
     {.name = "weights",
      .type = OPTION_TEXT,
@@ -62,9 +62,9 @@ static const struct option_row rows[] = {
 static const struct option_table table = {
     .command = "pool",
     .about = "Asks a server to sum, average or take the maximum of the rows of "
-             "each bag of\nids, value by value, and prints one row a bag.",
-    .example = "nibble pool --table glove --bags '1,2,3;4;' --mode mean\n"
-               "nibble pool --table glove --bags '1,2;3' --weights '0.5,1;2'",
+             "each bag of ids, value by value, and prints one row a bag.",
+    .example = "  nibble pool --table glove --bags '1,2,3;4;' --mode mean\n"
+               "  nibble pool --table glove --bags '1,2;3' --weights '0.5,1;2'",
     .groups = {OPTION_GROUP(rows, 0), OPTION_GROUP(query_table_rows, 0),
                OPTION_GROUP(query_server_rows, 0)},
 };

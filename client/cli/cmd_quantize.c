@@ -63,7 +63,7 @@ static const struct option_row rows[] = {
      .value = "SEARCH",
      .fallback = "greedy",
      .choices = nb_search_at,
-     .help = "how the range of each row is found: asym takes its extremes,\n"
+     .help = "how the range of each row is found: asym takes its extremes, "
              "greedy looks for the range of least error"},
     {.name = "scales",
      .type = OPTION_INDEX,
@@ -71,7 +71,7 @@ static const struct option_row rows[] = {
      .value = "TYPE",
      .fallback = "fp16",
      .choices = table_scales_at,
-     .help = "type of each row's scale and bias; fp32 is for values beyond\n"
+     .help = "type of each row's scale and bias; fp32 is for values beyond "
              "65,504, and takes 4 bytes a row more"},
     {.name = "nan",
      .type = OPTION_INDEX,
@@ -79,7 +79,7 @@ static const struct option_row rows[] = {
      .value = "POLICY",
      .fallback = "refuse",
      .choices = nan_policy_at,
-     .help = "what a NaN or an infinity in the input does: fail, naming row\n"
+     .help = "what a NaN or an infinity in the input does: fail, naming row "
              "and column, or count as 0"},
     {.name = "keys",
      .type = OPTION_TEXT,
@@ -93,7 +93,7 @@ static const struct option_row rows[] = {
      .value = "N",
      .fallback = "0",
      .max = THREADS_MAX,
-     .help = "threads that quantize; 0 is one a processor. The file is the\n"
+     .help = "threads that quantize; 0 is one a processor. The file is the "
              "same for any number"},
     {.name = "json",
      .type = OPTION_FLAG,
@@ -104,9 +104,9 @@ static const struct option_row rows[] = {
 static const struct option_table options = {
     .command = "quantize",
     .about = "Turns trained fp32 vectors into a packed table file that nibbled "
-             "serves, and says\nwhat that costs in precision. Memory use does "
+             "serves, and says what that costs in precision. Memory use does "
              "not depend on the table's size.",
-    .example = "nibble quantize --input glove.txt --output glove.nbt",
+    .example = "  nibble quantize --input glove.txt --output glove.nbt",
     .groups = {OPTION_GROUP(rows, 0), SOURCE_SELECT_GROUP(AT(source))},
 };
 

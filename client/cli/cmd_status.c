@@ -11,8 +11,8 @@
 static const struct option_table options = {
     .command = "status",
     .about = "Shows what a server serves: models, versions, tables; and how "
-             "busy it is. Counters\nare those since it started.",
-    .example = "nibble status --server 127.0.0.1:7700",
+             "busy it is. Counters are those since it started.",
+    .example = "  nibble status --server 127.0.0.1:7700",
     .groups = {OPTION_GROUP(query_server_rows, 0)},
 };
 

@@ -17,9 +17,9 @@ static const struct option_table table = {
     .operand = "FILE.nbt",
     .operand_offset = offsetof(struct verify_args, file),
     .about = "Reads the whole file and checks every checksum and every field. "
-             "Exit status 0\nmeans the file is whole; 1, with the section and "
+             "Exit status 0 means the file is whole; 1, with the section and "
              "the offset, that it is not.",
-    .example = "nibble verify glove.nbt",
+    .example = "  nibble verify glove.nbt",
 };
 
 int cmd_verify(int argc, char **argv)

@@ -12,7 +12,7 @@ int cmd_version(int argc, char **argv)
         .command = "version",
         .about = "Prints the version, and the instruction set of the kernels "
                  "in use.",
-        .example = "nibble version",
+        .example = "  nibble version",
     };
     int status;
     if (options_parse(&table, argc, argv, NULL, &status)) {

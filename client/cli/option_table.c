@@ -19,6 +19,7 @@ enum {
 };
 /* Column of --help at which explanations begin. */
 #define HELP_COLUMN 26
+#define PAGE_WIDTH  80
 
 /* The i-th row of all groups together; NULL past the end. *offset is where its
  * field is in the arguments. */
@@ -38,58 +39,69 @@ static const struct option_row *row_at(const struct option_table *table,
 
 /* ---- help ------------------------------------------------------------- */
 
-/* Prints text whose further lines are to stand below its first. */
-static void print_indented(const char *text, int indent)
+/* Text in a column of the page: words go to the next line where they do not
+ * fit. */
+struct column {
+    int indent;
+    int at; /* characters in the line so far */
+};
+
+static void put_word(struct column *column, const char *word, int n)
 {
-    for (const char *line = text; line != NULL;) {
-        const char *end = strchr(line, '\n');
-        int n = end != NULL ? (int)(end - line) : (int)strlen(line);
-        printf("%.*s\n", n, line);
-        line = end != NULL ? end + 1 : NULL;
-        if (line != NULL) {
-            printf("%*s", indent, "");
+    if (column->at > column->indent) {
+        if (column->at + 1 + n > PAGE_WIDTH) {
+            printf("\n%*s", column->indent, "");
+            column->at = column->indent;
+        } else {
+            printf(" ");
+            column->at++;
         }
     }
+    printf("%.*s", n, word);
+    column->at += n;
 }
 
-static void print_choices(FILE *to, const struct option_row *row)
+static void put_words(struct column *column, const char *text)
 {
-    const char *choice;
-    for (size_t i = 0; (choice = row->choices(i)) != NULL; i++) {
-        fprintf(to, "%s%s", i > 0 ? ", " : "", choice);
+    while (*text != '\0') {
+        int n = (int)strcspn(text, " ");
+        put_word(column, text, n);
+        text += text[n] == ' ' ? n + 1 : n;
     }
 }
 
 /* What values the option takes, and which it has if it is not given. */
-static void print_bounds(const struct option_row *row)
+static void put_bounds(struct column *column, const struct option_row *row)
 {
-    if (row->choices == NULL && row->fallback == NULL && !row->required) {
-        return;
-    }
-    printf("%*s", HELP_COLUMN, "");
-    if (row->choices != NULL) {
-        print_choices(stdout, row);
-        printf(" ");
+    char word[64]; /* all of these texts are ours, and short */
+    const char *choice;
+    for (size_t i = 0;
+         row->choices != NULL && (choice = row->choices(i)) != NULL; i++) {
+        snprintf(word, sizeof(word), "%s%s%s", i == 0 ? "[" : "", choice,
+                 row->choices(i + 1) != NULL ? "," : "]");
+        put_words(column, word);
     }
     if (row->required) {
-        printf("(required)");
+        put_words(column, "(required)");
     } else if (row->fallback != NULL) {
-        printf("(default: %s)", row->fallback);
+        int n = snprintf(word, sizeof(word), "(default: %s)", row->fallback);
+        put_word(column, word, n);
     }
-    printf("\n");
 }
 
 static void print_row(const struct option_row *row)
 {
     int n = printf("  --%s%s%s", row->name, row->value != NULL ? " " : "",
                    row->value != NULL ? row->value : "");
+    struct column column = {HELP_COLUMN, HELP_COLUMN};
     if (n >= HELP_COLUMN) {
         printf("\n%*s", HELP_COLUMN, "");
     } else {
         printf("%*s", HELP_COLUMN - n, "");
     }
-    print_indented(row->help, HELP_COLUMN);
-    print_bounds(row);
+    put_words(&column, row->help);
+    put_bounds(&column, row);
+    printf("\n");
 }
 
 static void print_usage(const struct option_table *table)
@@ -100,37 +112,47 @@ static void print_usage(const struct option_table *table)
     }
     const struct option_row *row;
     size_t offset = 0;
-    size_t n_rows = 0;
-    for (; (row = row_at(table, n_rows, &offset)) != NULL; n_rows++) {
+    bool optional = false;
+    for (size_t i = 0; (row = row_at(table, i, &offset)) != NULL; i++) {
+        optional = optional || !row->required;
         if (row->required) {
             printf(" --%s %s", row->name, row->value);
         }
     }
-    printf("%s\n\n", n_rows > 0 ? " [OPTION]..." : "");
+    printf("%s\n\n", optional ? " [OPTION]..." : "");
 }
 
 static void print_help(const struct option_table *table)
 {
     print_usage(table);
-    printf("%s\n", table->about);
+    struct column column = {0, 0};
+    put_words(&column, table->about);
+    printf("\n");
     const struct option_row *row;
     size_t offset = 0;
     for (size_t i = 0; (row = row_at(table, i, &offset)) != NULL; i++) {
         printf("%s", i == 0 ? "\n" : "");
         print_row(row);
     }
-    printf("\nExample:\n  ");
-    print_indented(table->example, 2);
+    printf("\nExample:\n%s\n", table->example);
 }
 
 /* ---- parsing ---------------------------------------------------------- */
+
+static void print_choices(const struct option_row *row)
+{
+    const char *choice;
+    for (size_t i = 0; (choice = row->choices(i)) != NULL; i++) {
+        fprintf(stderr, "%s%s", i > 0 ? ", " : "", choice);
+    }
+}
 
 static int wrong_choice(const struct option_table *table,
                         const struct option_row *row, const char *text)
 {
     fprintf(stderr, "nibble %s: --%s: no '%s', there is ", table->command,
             row->name, text);
-    print_choices(stderr, row);
+    print_choices(row);
     fprintf(stderr, "\n");
     return COMMAND_USAGE;
 }

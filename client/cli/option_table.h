@@ -26,7 +26,7 @@ struct option_row {
     enum option_type type;
     size_t offset;        /* of the field in the command's arguments */
     const char *value;    /* what help calls the value */
-    const char *help;     /* one line or more, without the final newline */
+    const char *help;     /* a sentence without its full stop */
     const char *fallback; /* value where the option is not given, or NULL */
     bool required;
     uint64_t min, max;         /* OPTION_NUMBER */
@@ -52,8 +52,8 @@ struct option_table {
     const char *operand;   /* what help calls the operand, NULL: takes none */
     size_t operand_offset; /* of its const char * in the arguments */
     bool operand_optional;
-    const char *about;   /* some lines, without the final newline */
-    const char *example; /* likewise, a command line a line */
+    const char *about;   /* some sentences */
+    const char *example; /* command lines, indented by two blanks */
     struct option_group groups[OPTION_GROUPS_MAX];
 };
 

@@ -51,8 +51,8 @@ const struct option_row query_table_rows[QUERY_TABLE_ROWS] = {
      .type = OPTION_TEXT,
      .offset = AT(npy),
      .value = "FILE",
-     .help = "write the values to a NumPy file instead of printing them\n"
-             "(fp16 as fp16, all else as fp32, which loses nothing)"},
+     .help = "write the values to a NumPy file instead of printing them (fp16 "
+             "as fp16, all else as fp32, which loses nothing)"},
 };
 
 const char *query_dtype_at(size_t i)

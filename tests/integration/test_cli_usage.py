@@ -98,7 +98,7 @@ class Usage(unittest.TestCase):
             self.assertIn("Example:\n  nibble " + command, done.stdout)
             self.assertEqual(nibble("help", command).stdout, done.stdout)
             self.assertLessEqual(
-                max(len(line) for line in done.stdout.split("\n")), 90)
+                max(len(line) for line in done.stdout.split("\n")), 80)
 
     def test_version(self):
         for word in ("version", "--version"):
