@@ -84,8 +84,8 @@ static void put_bounds(struct column *column, const struct option_row *row)
     if (row->required) {
         put_words(column, "(required)");
     } else if (row->fallback != NULL) {
-        int n = snprintf(word, sizeof(word), "(default: %s)", row->fallback);
-        put_word(column, word, n);
+        snprintf(word, sizeof(word), "(default: %s)", row->fallback);
+        put_word(column, word, (int)strlen(word));
     }
 }
 

@@ -28,10 +28,10 @@ int main(int argc, char **argv)
         return 1;
     }
     const struct nb_block *bags = &reply.blocks[0];
-    for (uint32_t bag = 0; bag < bags->rows; bag++) {
+    for (size_t bag = 0; bag < bags->rows; bag++) {
         float first; /* values may have any alignment */
         memcpy(&first, (const char *)bags->values + bag * bags->row_bytes, 4);
-        printf("bag %u: %g ... (%u values)\n", bag, first, bags->dim);
+        printf("bag %zu: %g ... (%u values)\n", bag, first, bags->dim);
     }
     nb_client_close(client);
     return 0;
