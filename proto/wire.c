@@ -7,11 +7,17 @@
 
 #define FIELD_NUMBER_MAX ((1u << 29) - 1)
 
-int wire_varint(struct wire *wire, uint64_t *value)
+/* Tags and lengths have 32 bits; as protobuf-c reads them, whose view of a
+ * message must be ours. */
+#define SHORT_MAX_BYTES 5
+
+/* Reads a varint of at most max_bytes bytes. */
+static int read_varint(struct wire *wire, unsigned max_bytes, uint64_t *value)
 {
     uint64_t sum = 0;
     const uint8_t *at = wire->at;
-    for (unsigned shift = 0; shift < 64 && at < wire->end; shift += 7) {
+    for (unsigned shift = 0; shift < 7 * max_bytes && at < wire->end;
+         shift += 7) {
         uint64_t byte = *at++;
         if (shift == 63 && byte > 1) {
             break;
@@ -26,10 +32,15 @@ int wire_varint(struct wire *wire, uint64_t *value)
     return NB_ERR_MESSAGE;
 }
 
+int wire_varint(struct wire *wire, uint64_t *value)
+{
+    return read_varint(wire, WIRE_VARINT_MAX, value);
+}
+
 static int read_bytes(struct wire *wire, struct wire_field *field)
 {
     uint64_t bytes;
-    if (wire_varint(wire, &bytes) != 0 ||
+    if (read_varint(wire, SHORT_MAX_BYTES, &bytes) != 0 ||
         bytes > (uint64_t)(wire->end - wire->at)) {
         return NB_ERR_MESSAGE;
     }
@@ -53,7 +64,7 @@ static int read_fixed(struct wire *wire, struct wire_field *field,
 static int read_field(struct wire *wire, struct wire_field *field)
 {
     uint64_t tag;
-    if (wire_varint(wire, &tag) != 0 || tag >> 3 == 0 ||
+    if (read_varint(wire, SHORT_MAX_BYTES, &tag) != 0 || tag >> 3 == 0 ||
         tag >> 3 > FIELD_NUMBER_MAX) {
         return NB_ERR_MESSAGE;
     }

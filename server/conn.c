@@ -30,6 +30,10 @@
 /* How long a peer that was sent everything may take to close. */
 #define LINGER_NS UINT64_C(1000000000)
 
+/* Draining: a pause of many round trips, and how long one is waited for. */
+#define DRAIN_QUIET_NS UINT64_C(100000000)
+#define DRAIN_SERVE_NS UINT64_C(1000000000)
+
 static void conn_advance(struct conn *conn);
 static void set_reading(struct conn *conn, bool reading);
 
@@ -162,12 +166,12 @@ static void flush(struct conn *conn)
 
 /* ---- reading --------------------------------------------------------- */
 
-/* When draining, nothing is read but what had arrived by then and the end of
+/* Behind the cut, nothing is read but what had arrived by then and the end of
  * the frame it breaks off in. */
 static size_t wanted(const struct conn *conn, size_t bytes)
 {
     size_t limit = bytes;
-    if (conn->draining) {
+    if (conn->drain == CONN_DRAIN_CUT) {
         limit = conn->drain_bytes != 0 ? conn->drain_bytes
                                        : session_missing(&conn->session);
     }
@@ -234,6 +238,26 @@ static void set_reading(struct conn *conn, bool reading)
 
 /* ---- the whole ------------------------------------------------------- */
 
+/* Bytes that have arrived and are not read. */
+static size_t unread_bytes(const struct conn *conn)
+{
+    uv_os_fd_t fd;
+    int bytes = 0;
+    if (uv_fileno(&conn->io.handle, &fd) != 0 ||
+        ioctl(fd, FIONREAD, &bytes) != 0 || bytes < 0) {
+        return 0;
+    }
+    return (size_t)bytes;
+}
+
+/* Has the peer paused for so long that no request is likely under way? */
+static bool is_quiet(const struct conn *conn)
+{
+    uint64_t now_ns = conn->session.service->now_ns();
+    return now_ns >= conn->active_ns + DRAIN_QUIET_NS &&
+           unread_bytes(conn) == 0;
+}
+
 /* Will nothing more be queued? */
 static bool is_finished(const struct conn *conn)
 {
@@ -247,8 +271,13 @@ static bool is_finished(const struct conn *conn)
     if (conn->peer_done) {
         return true; /* a frame begun will not be ended */
     }
-    return conn->draining && conn->drain_bytes == 0 && session->in == NULL &&
-           session->skip_bytes == 0;
+    if (session->in != NULL || session->skip_bytes != 0) {
+        return false;
+    }
+    if (conn->drain == CONN_DRAIN_QUIET) {
+        return is_quiet(conn);
+    }
+    return conn->drain == CONN_DRAIN_CUT && conn->drain_bytes == 0;
 }
 
 /* After anything has changed: sends, answers what was held back, and decides
@@ -311,18 +340,22 @@ void conn_refuse(struct conn *conn, const char *why)
 
 void conn_drain(struct conn *conn)
 {
-    if (conn->state != CONN_OPEN || conn->draining) {
+    if (conn->state != CONN_OPEN || conn->drain != CONN_DRAIN_NO) {
         return;
     }
-    uv_os_fd_t fd;
-    int bytes = 0;
-    if (uv_fileno(&conn->io.handle, &fd) != 0 ||
-        ioctl(fd, FIONREAD, &bytes) != 0) {
-        bytes = 0;
-    }
-    conn->draining = true;
-    conn->drain_bytes = bytes > 0 ? (size_t)bytes : 0;
+    conn->drain = CONN_DRAIN_QUIET;
+    conn->drain_ns = conn->session.service->now_ns();
     conn_advance(conn);
+}
+
+/* A peer that does not pause is not waited for without end. */
+static void check_drain(struct conn *conn, uint64_t now_ns)
+{
+    if (conn->drain == CONN_DRAIN_QUIET &&
+        now_ns > conn->drain_ns + DRAIN_SERVE_NS) {
+        conn->drain = CONN_DRAIN_CUT;
+        conn->drain_bytes = unread_bytes(conn);
+    }
 }
 
 static bool is_over(uint64_t since_ns, uint64_t now_ns, uint64_t limit_ms)
@@ -359,6 +392,7 @@ void conn_check_time(struct conn *conn, uint64_t now_ns)
         return;
     }
     session_check_time(&conn->session, now_ns);
+    check_drain(conn, now_ns);
     if (is_stalled(conn, now_ns)) {
         conn_close(conn, "write timeout: the peer takes no replies");
     } else if (session_is_idle(&conn->session) &&

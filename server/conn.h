@@ -24,6 +24,12 @@ enum conn_state {
     CONN_CLOSING
 };
 
+enum conn_drain {
+    CONN_DRAIN_NO,
+    CONN_DRAIN_QUIET, /* ends when the peer pauses */
+    CONN_DRAIN_CUT    /* ends behind what has arrived */
+};
+
 struct conn {
     union {
         uv_handle_t handle;
@@ -40,14 +46,15 @@ struct conn {
     conn_closed_cb *closed;
     uint64_t id;
     enum conn_state state;
-    unsigned n_open;      /* handles and requests outstanding */
-    bool reading;         /* uv_read_start is in effect */
-    bool writing;         /* `write` is outstanding */
-    bool peer_done;       /* the peer shut its sending side */
-    bool draining;        /* ends once what had arrived is answered */
+    unsigned n_open; /* handles and requests outstanding */
+    bool reading;    /* uv_read_start is in effect */
+    bool writing;    /* `write` is outstanding */
+    bool peer_done;  /* the peer shut its sending side */
+    enum conn_drain drain;
     size_t write_bytes;   /* of the outstanding write */
     size_t stalled_bytes; /* unsent when last looked at */
-    size_t drain_bytes;   /* draining: still to be read */
+    size_t drain_bytes;   /* CONN_DRAIN_CUT: still to be read */
+    uint64_t drain_ns;    /* when draining began */
     uint64_t active_ns;   /* last bytes in or out */
     uint64_t progress_ns; /* when the outstanding write last moved */
     uint64_t linger_ns;   /* when lingering began */
@@ -72,8 +79,12 @@ void conn_close(struct conn *conn, const char *reason);
 /* Answers a peer that there is no room for it, and ends. May close. */
 void conn_refuse(struct conn *conn, const char *why);
 
-/* Answers what has arrived by now, sends it, and ends. May close. */
+/* Goes on until the peer pauses, or for a second, then answers what has arrived
+ * by then and ends. Wants conn_check_time() every CONN_DRAIN_TICK_MS. May
+ * close. */
 void conn_drain(struct conn *conn);
+
+#define CONN_DRAIN_TICK_MS 20
 
 /* Holds the connection to its timeouts; called now and then. May close. */
 void conn_check_time(struct conn *conn, uint64_t now_ns);

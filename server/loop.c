@@ -3,9 +3,9 @@
 
 /*
  * Happy path: loop_init on the main thread, loop_start, then the thread runs
- * until loop_drain(): listeners close, each connection answers what has
- * arrived and ends, and with the last of them the remaining handles close and
- * uv_run returns.
+ * until loop_drain(): listeners close, each connection ends once its peer
+ * pauses, and with the last of them the remaining handles close and uv_run
+ * returns.
  *
  * Failure modes: connections still open at the drain's deadline, or at
  * loop_stop(), are closed as they are. A connection for which there is no
@@ -261,6 +261,8 @@ static void drain(struct loop *loop)
     }
     uv_timer_start(&loop->deadline, on_deadline,
                    loop->service.options->drain_timeout_ms, 0);
+    uv_timer_start(&loop->tick, on_tick, CONN_DRAIN_TICK_MS,
+                   CONN_DRAIN_TICK_MS);
     struct conn *next;
     for (struct conn *conn = loop->conns; conn != NULL; conn = next) {
         next = conn->next;

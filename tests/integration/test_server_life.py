@@ -179,7 +179,7 @@ class Life(nibble_test.TestCase):
             self.assertIn("event=exit status=0", server.log())
 
     def test_busy_server_answers_what_had_come(self):
-        """Of every connection: all that arrived before the signal, whole."""
+        """Of every connection: all that was sent before the signal, whole."""
         server = self.start(loops=2)
         peers = [self.connect(server) for _ in range(8)]
         n = 200
@@ -205,8 +205,6 @@ class Life(nibble_test.TestCase):
             self.assertEqual(ids, list(range(1, len(ids) + 1)))
             counts.append(len(ids))
 
-        # All that was sent has arrived once senders are done, if the readers
-        # drain what would block them.
         readers = [threading.Thread(target=read_all, args=(peer,))
                    for peer in peers]
         for reader in readers:
@@ -243,9 +241,38 @@ class Life(nibble_test.TestCase):
         wait_for(lambda: "event=drain" in server.log(), "the drain begins")
         peer.send(data[30:] + frame(PING, b"", 5))
         self.assertEqual(peer.receive().request_id, 4)
+        self.assertEqual(peer.receive().request_id, 5)
         self.assertTrue(peer.at_end())
         peer.close()
         server.wait()
+
+    def test_peers_that_never_pause_do_not_hold_up_the_end(self):
+        server = self.start("--drain-timeout", "3600", loops=2)
+        peers = [self.connect(server) for _ in range(4)]
+        began = threading.Barrier(len(peers) + 1)
+
+        def ask_on(peer):
+            peer.ping()
+            began.wait()
+            got = True
+            while got:  # ends with None, between frames
+                try:
+                    peer.send(frame(LOOKUP, lookup_request(100), 1))
+                    got = peer.receive()
+                except ConnectionError:
+                    break
+            peer.close()
+
+        threads = [threading.Thread(target=ask_on, args=(peer,))
+                   for peer in peers]
+        for thread in threads:
+            thread.start()
+        began.wait()
+        server.terminate()
+        server.wait()
+        for thread in threads:
+            thread.join()
+        self.assertNotIn("reason", server.log())
 
     def refuses_new(self, server):
         host, port = server.address.rsplit(":", 1)

@@ -96,10 +96,12 @@ static const struct {
     const char *bytes;
     size_t n;
 } malformed[] = {
-    {BYTES("\x80")},                 /* a tag cut short */
-    {BYTES("\x00\x01")},             /* field number 0 */
-    {BYTES("\x80\x80\x80\x80\x10")}, /* field number 2^29 */
-    {BYTES("\x08")},                 /* no value */
+    {BYTES("\x80")},                          /* a tag cut short */
+    {BYTES("\x00\x01")},                      /* field number 0 */
+    {BYTES("\x80\x80\x80\x80\x10")},          /* field number 2^29 */
+    {BYTES("\x88\x80\x80\x80\x80\x00\x01")},  /* a tag of six bytes */
+    {BYTES("\x0a\x81\x80\x80\x80\x80\x00x")}, /* so its length */
+    {BYTES("\x08")},                          /* no value */
     {BYTES("\x08\x80")},
     {BYTES("\x09\x01\x02\x03\x04\x05\x06\x07")},
     {BYTES("\x0d\x01\x02\x03")},
