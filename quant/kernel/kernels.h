@@ -129,6 +129,18 @@ static inline void kernel_prefetch(const uint8_t *row, size_t row_bytes)
     __builtin_prefetch(row + row_bytes - 1);
 }
 
+/* Prefetches n values, `ahead` values behind x, into the second level of cache.
+ * They need not exist. */
+static inline void kernel_prefetch_values(const float *x, size_t ahead,
+                                          size_t n)
+{
+    uintptr_t at = (uintptr_t)x + ahead * sizeof(*x);
+    for (size_t byte = 0; byte < n * sizeof(*x); byte += KERNEL_LINE) {
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): never followed */
+        __builtin_prefetch((const void *)(at + byte), 0, 2);
+    }
+}
+
 /* Calls the kernel to use. */
 #define KERNEL_CALL(op, codec, ...)                                            \
     ((void(*) KERNEL_ARGS_##op)kernel_find(KERNEL_##op, CODEC_##codec)         \

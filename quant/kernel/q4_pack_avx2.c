@@ -62,7 +62,9 @@ void nb_q4_pack_avx2(const struct nb_format *format, const float *x,
                      size_t stride)
 {
     size_t dim = format->dim;
+    size_t ahead = n_rows * dim; /* to the next call's rows, most likely */
     for (size_t i = 0; i < n_rows; i++, x += dim, rows += stride) {
+        kernel_prefetch_values(x, ahead, dim);
         __m256 bias = _mm256_set1_ps(affine[i].bias);
         __m256 inverse = _mm256_set1_ps(1.0f / affine[i].scale);
         size_t col = 0;
