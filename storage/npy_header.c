@@ -12,8 +12,7 @@
 #include "quant/bytes.h"
 #include "quant/checked.h"
 
-#define DESCR_MAX 32u
-#define AXES_MAX  64u /* more than NumPy has */
+#define AXES_MAX 64u /* more than NumPy has */
 
 enum {
     KEY_DESCR = 1,
@@ -28,11 +27,8 @@ struct parser {
     const char *start;
     const char *name;
     struct nb_errctx *err;
-    unsigned keys;             /* KEY_* seen */
-    char descr[DESCR_MAX + 1]; /* "" if the type is structured */
-    bool fortran_order;
-    unsigned n_axes;
-    uint64_t axes[2]; /* the first two */
+    unsigned keys; /* KEY_* seen */
+    struct npy_header *header;
 };
 
 static int malformed(const struct parser *parser, const char *expected)
@@ -63,7 +59,7 @@ static bool take(struct parser *parser, char c)
 }
 
 /* A quoted string without escapes. */
-static int take_quoted(struct parser *parser, char string[DESCR_MAX + 1])
+static int take_quoted(struct parser *parser, char string[NPY_DESCR_MAX + 1])
 {
     skip_space(parser);
     char quote = *parser->at;
@@ -72,7 +68,7 @@ static int take_quoted(struct parser *parser, char string[DESCR_MAX + 1])
     }
     const char *from = parser->at + 1;
     size_t n = strcspn(from, quote == '\'' ? "'\\" : "\"\\");
-    if (from[n] != quote || n > DESCR_MAX) {
+    if (from[n] != quote || n > NPY_DESCR_MAX) {
         return malformed(parser, "a short string");
     }
     memcpy(string, from, n);
@@ -105,21 +101,21 @@ static int skip_list(struct parser *parser)
 static int parse_descr(struct parser *parser)
 {
     if (*parser->at == '[') {
-        parser->descr[0] = '\0';
+        parser->header->descr[0] = '\0';
         return skip_list(parser);
     }
-    return take_quoted(parser, parser->descr);
+    return take_quoted(parser, parser->header->descr);
 }
 
 static int parse_order(struct parser *parser)
 {
     if (strncmp(parser->at, "True", 4) == 0) {
-        parser->fortran_order = true;
+        parser->header->fortran_order = true;
         parser->at += 4;
         return 0;
     }
     if (strncmp(parser->at, "False", 5) == 0) {
-        parser->fortran_order = false;
+        parser->header->fortran_order = false;
         parser->at += 5;
         return 0;
     }
@@ -150,17 +146,17 @@ static int parse_shape(struct parser *parser)
     if (!take(parser, '(')) {
         return malformed(parser, "'('");
     }
-    parser->n_axes = 0;
+    parser->header->n_axes = 0;
     while (!take(parser, ')')) {
         uint64_t axis = 0;
         int rv = parse_axis(parser, &axis);
         if (rv != 0) {
             return rv;
         }
-        if (parser->n_axes < 2) {
-            parser->axes[parser->n_axes] = axis;
+        if (parser->header->n_axes < 2) {
+            parser->header->axes[parser->header->n_axes] = axis;
         }
-        if (++parser->n_axes > AXES_MAX) {
+        if (++parser->header->n_axes > AXES_MAX) {
             return malformed(parser, "fewer axes");
         }
         if (!take(parser, ',') && *parser->at != ')') {
@@ -181,7 +177,7 @@ static int parse_member(struct parser *parser)
         {"fortran_order", KEY_ORDER, parse_order},
         {"shape", KEY_SHAPE, parse_shape},
     };
-    char key[DESCR_MAX + 1];
+    char key[NPY_DESCR_MAX + 1];
     int rv = take_quoted(parser, key);
     if (rv != 0) {
         return rv;
@@ -223,102 +219,13 @@ static int parse_dict(struct parser *parser, size_t n)
     return 0;
 }
 
-/* ---- what the description means ------------------------------------------ */
-
-static const char *type_kind(char c)
-{
-    switch (c) {
-    case 'b':
-        return "booleans";
-    case 'i':
-    case 'u':
-        return "integers";
-    case 'c':
-        return "complex numbers";
-    case 'S':
-    case 'U':
-        return "strings";
-    case 'O':
-        return "Python objects";
-    case 'M':
-    case 'm':
-        return "dates";
-    case 'f':
-        return "floats of a size not read";
-    default:
-        return "values of a type not read";
-    }
-}
-
-static int unsupported(const struct parser *parser, const char *what)
-{
-    return nb_fail(parser->err, NB_ERR_UNSUPPORTED,
-                   "%s: .npy of %s ('%s'); read are <f2, <f4 and <f8",
-                   parser->name, what, parser->descr);
-}
-
-static int interpret_type(const struct parser *parser,
-                          struct npy_header *header)
-{
-    const char *descr = parser->descr;
-    if (descr[0] == '\0') {
-        return nb_fail(parser->err, NB_ERR_UNSUPPORTED,
-                       "%s: .npy of structured values; read are <f2, <f4 "
-                       "and <f8",
-                       parser->name);
-    }
-    bool ordered = strchr("<>|=", descr[0]) != NULL;
-    const char *type = ordered ? descr + 1 : descr;
-    bool is_float = type[0] == 'f' && strchr("248", type[1]) != NULL &&
-                    type[1] != '\0' && type[2] == '\0';
-    if (!is_float) {
-        return unsupported(parser, type_kind(type[0]));
-    }
-    if (descr[0] == '>') {
-        return unsupported(parser, "big-endian values");
-    }
-    if (descr[0] != '<') {
-        return unsupported(parser, "values of unstated byte order");
-    }
-    header->value_bytes = (size_t)(type[1] - '0');
-    return 0;
-}
-
-static int interpret(const struct parser *parser, struct npy_header *header)
-{
-    int rv = interpret_type(parser, header);
-    if (rv != 0) {
-        return rv;
-    }
-    if (parser->n_axes != 2) {
-        return nb_fail(parser->err, NB_ERR_UNSUPPORTED,
-                       "%s: .npy with %u axes; a table needs two, rows and "
-                       "columns",
-                       parser->name, parser->n_axes);
-    }
-    if (parser->fortran_order) {
-        return nb_fail(parser->err, NB_ERR_UNSUPPORTED,
-                       "%s: .npy in Fortran order; save it in C order "
-                       "(numpy.ascontiguousarray)",
-                       parser->name);
-    }
-    if (parser->axes[1] == 0 || parser->axes[1] > NB_DIM_MAX) {
-        return nb_fail(parser->err, NB_ERR_UNSUPPORTED,
-                       "%s: .npy of %" PRIu64 " columns; a table has 1 to %u",
-                       parser->name, parser->axes[1], NB_DIM_MAX);
-    }
-    header->n_rows = parser->axes[0];
-    header->dim = (uint32_t)parser->axes[1];
-    return 0;
-}
-
 int npy_header_parse(const char *text, size_t n, const char *name,
                      struct npy_header *header, struct nb_errctx *err)
 {
     struct parser parser = {
-        .at = text, .start = text, .name = name, .err = err};
-    int rv = parse_dict(&parser, n);
-    return rv == 0 ? interpret(&parser, header) : rv;
+        .at = text, .start = text, .name = name, .header = header, .err = err};
+    *header = (struct npy_header){0};
+    return parse_dict(&parser, n);
 }
 
 void npy_header_write(const char *descr, uint64_t n_rows, uint64_t n_columns,

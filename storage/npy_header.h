@@ -5,6 +5,7 @@
 #ifndef NB_STORAGE_NPY_HEADER_H
 #define NB_STORAGE_NPY_HEADER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,17 +20,20 @@
 static const uint8_t NPY_MAGIC[NPY_MAGIC_BYTES] = {0x93, 'N', 'U',
                                                    'M',  'P', 'Y'};
 
+#define NPY_DESCR_MAX 32u
+
+/* What a header says, whatever the type and the number of axes. */
 struct npy_header {
-    uint64_t n_rows;
-    uint32_t dim;
-    size_t value_bytes; /* of a little-endian float: 2, 4 or 8 */
+    char descr[NPY_DESCR_MAX + 1]; /* type, such as "<f4"; "": structured */
+    bool fortran_order;
+    unsigned n_axes;
+    uint64_t axes[2]; /* lengths of the first two */
+    uint64_t bytes;   /* of prefix and text: where the values begin */
 };
 
-/*
- * Parses the n bytes of text after the prefix, followed by a NUL: a Python
- * dict with descr, fortran_order and shape. NB_ERR_SOURCE if it is not that,
- * NB_ERR_UNSUPPORTED, by name, if it is not a matrix of floats in C order.
- */
+/* Parses the n bytes of text after the prefix, followed by a NUL: a Python dict
+ * with descr, fortran_order and shape. Sets all but header->bytes.
+ * NB_ERR_SOURCE. */
 int npy_header_parse(const char *text, size_t n, const char *name,
                      struct npy_header *header, struct nb_errctx *err);
 

@@ -51,7 +51,7 @@ static int detect(int fd, const char *path, const struct source_format **format,
     head[n] = '\0';
     *format = NULL;
     for (size_t i = 0; i < N_FORMATS && *format == NULL; i++) {
-        if (FORMATS[i]->probe(head, n)) {
+        if (FORMATS[i]->probe != NULL && FORMATS[i]->probe(head, n)) {
             *format = FORMATS[i];
         }
     }

@@ -31,7 +31,8 @@ struct source_format {
     bool has_tensors;    /* takes the option `tensor` */
     size_t struct_bytes; /* of the struct that begins with struct source */
     /* Whether the first n bytes of a file (all of it if n is less than
-     * SOURCE_HEAD_BYTES) look like this format; a NUL follows them. */
+     * SOURCE_HEAD_BYTES) look like this format; a NUL follows them. NULL: the
+     * content does not tell, the format must be named. */
     bool (*probe)(const uint8_t *head, size_t n);
     /* Reads up to the first row, with the descriptor at 0 and the rest of the
      * struct zeroed; on error too, fini is called. */
@@ -52,8 +53,9 @@ struct source_format {
 
 /* Reads n bytes at the descriptor's position, counted in bytes_read; *got < n
  * only at the end of the file. -errno. */
-int source_read_bytes(struct source *source, void *to, size_t n, size_t *got,
-                      struct nb_errctx *err);
+typedef int source_bytes_fn(struct source *source, void *to, size_t n,
+                            size_t *got, struct nb_errctx *err);
+source_bytes_fn source_read_bytes;
 
 /* Moves the descriptor, and bytes_read with it. -errno. */
 int source_seek(struct source *source, uint64_t offset, struct nb_errctx *err);
