@@ -3,7 +3,6 @@
 
 #include "storage/matrix_source.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "quant/bytes.h"
@@ -32,7 +31,7 @@ static struct matrix_source *matrix_of(struct source *source)
 }
 
 int matrix_begin(struct source *source, const struct matrix_shape *shape,
-                 source_bytes_fn *read_bytes, struct nb_errctx *err)
+                 source_exact_fn *read_exactly, struct nb_errctx *err)
 {
     struct matrix_source *matrix = matrix_of(source);
     source->dim = shape->dim;
@@ -40,7 +39,7 @@ int matrix_begin(struct source *source, const struct matrix_shape *shape,
     matrix->type = shape->type;
     matrix->data_offset = source->bytes_read;
     matrix->rows_left = shape->n_rows;
-    matrix->read_bytes = read_bytes;
+    matrix->read_exactly = read_exactly;
     if (shape->type != VALUE_F32) {
         matrix->block = malloc(BLOCK_VALUES * value_bytes(shape->type));
         if (matrix->block == NULL) {
@@ -49,21 +48,6 @@ int matrix_begin(struct source *source, const struct matrix_shape *shape,
         }
     }
     return 0;
-}
-
-static int read_exactly(struct matrix_source *matrix, void *to, size_t n,
-                        struct nb_errctx *err)
-{
-    struct source *source = &matrix->base;
-    size_t got;
-    int rv = matrix->read_bytes(source, to, n, &got, err);
-    if (rv == 0 && got < n) {
-        rv = nb_fail(err, NB_ERR_SOURCE,
-                     "%s: ends at %" PRIu64 " bytes, had %" PRIu64
-                     " when opened",
-                     source->path, source->bytes_read, source->file_bytes);
-    }
-    return rv;
 }
 
 static void convert(const uint8_t *from, enum value_type type, size_t n,
@@ -96,8 +80,8 @@ static int read_converted(struct matrix_source *matrix, float *values, size_t n,
 {
     while (n > 0) {
         size_t part = n < BLOCK_VALUES ? n : BLOCK_VALUES;
-        int rv = read_exactly(matrix, matrix->block,
-                              part * value_bytes(matrix->type), err);
+        int rv = matrix->read_exactly(&matrix->base, matrix->block,
+                                      part * value_bytes(matrix->type), err);
         if (rv != 0) {
             return rv;
         }
@@ -119,7 +103,7 @@ int matrix_read(struct source *source, float *values, size_t max_rows,
     /* The caller has room for them, so this does not overflow. */
     size_t n = rows * source->dim;
     int rv = matrix->block == NULL
-                 ? read_exactly(matrix, values, n * sizeof(float), err)
+                 ? matrix->read_exactly(source, values, n * sizeof(float), err)
                  : read_converted(matrix, values, n, err);
     if (rv != 0) {
         return rv;

@@ -35,13 +35,13 @@ struct matrix_source {
     enum value_type type;
     uint64_t data_offset; /* of row 0, for matrix_rewind() */
     uint64_t rows_left;
-    source_bytes_fn *read_bytes; /* source_read_bytes() or in its place */
-    uint8_t *block;              /* values to convert; NULL for fp32 */
+    source_exact_fn *read_exactly; /* the file's bytes, or what they become */
+    uint8_t *block;                /* values to convert; NULL for fp32 */
 };
 
 /* To be called by init once the next byte to be read is that of row 0. */
 int matrix_begin(struct source *source, const struct matrix_shape *shape,
-                 source_bytes_fn *read_bytes, struct nb_errctx *err);
+                 source_exact_fn *read_exactly, struct nb_errctx *err);
 
 /* Of struct source_format. */
 int matrix_read(struct source *source, float *values, size_t max_rows,

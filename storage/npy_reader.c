@@ -21,7 +21,7 @@ bool npy_has_magic(const uint8_t *bytes, size_t n)
 /* An array being read. */
 struct npy_reader {
     struct source *source;
-    source_bytes_fn *read_bytes;
+    source_exact_fn *read_exactly;
     const char *name;
     struct nb_errctx *err;
 };
@@ -31,13 +31,12 @@ static int read_prefix(const struct npy_reader *reader, uint32_t *text_bytes,
                        uint64_t *prefix_bytes)
 {
     uint8_t prefix[NPY_PREFIX_MAX];
-    size_t got;
-    int rv = reader->read_bytes(reader->source, prefix, NPY_PREFIX_V1, &got,
-                                reader->err);
+    int rv = reader->read_exactly(reader->source, prefix, NPY_PREFIX_V1,
+                                  reader->err);
     if (rv != 0) {
         return rv;
     }
-    if (got < NPY_PREFIX_V1 || !npy_has_magic(prefix, got)) {
+    if (!npy_has_magic(prefix, NPY_PREFIX_V1)) {
         return nb_fail(reader->err, NB_ERR_SOURCE,
                        "%s: not a .npy file (magic, offset 0)", reader->name);
     }
@@ -49,13 +48,12 @@ static int read_prefix(const struct npy_reader *reader, uint32_t *text_bytes,
     uint32_t length = get_u16(prefix + NPY_LENGTH);
     *prefix_bytes = NPY_PREFIX_V1;
     if (version > 1) {
-        size_t more = NPY_PREFIX_MAX - NPY_PREFIX_V1;
-        rv = reader->read_bytes(reader->source, prefix + NPY_PREFIX_V1, more,
-                                &got, reader->err);
+        rv = reader->read_exactly(reader->source, prefix + NPY_PREFIX_V1,
+                                  NPY_PREFIX_MAX - NPY_PREFIX_V1, reader->err);
         if (rv != 0) {
             return rv;
         }
-        length = got == more ? get_u32(prefix + NPY_LENGTH) : UINT32_MAX;
+        length = get_u32(prefix + NPY_LENGTH);
         *prefix_bytes = NPY_PREFIX_MAX;
     }
     if (length > NPY_HEADER_MAX) {
@@ -68,30 +66,14 @@ static int read_prefix(const struct npy_reader *reader, uint32_t *text_bytes,
     return 0;
 }
 
-static int read_text(const struct npy_reader *reader, char *text, uint32_t n,
-                     struct npy_header *header)
-{
-    size_t got;
-    int rv = reader->read_bytes(reader->source, text, n, &got, reader->err);
-    if (rv != 0) {
-        return rv;
-    }
-    if (got < n) {
-        return nb_fail(reader->err, NB_ERR_SOURCE,
-                       "%s: .npy header of %" PRIu32
-                       " bytes, file ends after %zu of them",
-                       reader->name, n, got);
-    }
-    text[n] = '\0';
-    return npy_header_parse(text, n, reader->name, header, reader->err);
-}
-
-int npy_read_header(struct source *source, source_bytes_fn *read_bytes,
+int npy_read_header(struct source *source, source_exact_fn *read_exactly,
                     const char *name, struct npy_header *header,
                     struct nb_errctx *err)
 {
-    const struct npy_reader reader = {
-        .source = source, .read_bytes = read_bytes, .name = name, .err = err};
+    const struct npy_reader reader = {.source = source,
+                                      .read_exactly = read_exactly,
+                                      .name = name,
+                                      .err = err};
     uint32_t n = 0;
     uint64_t prefix_bytes = 0;
     int rv = read_prefix(&reader, &n, &prefix_bytes);
@@ -102,7 +84,11 @@ int npy_read_header(struct source *source, source_bytes_fn *read_bytes,
     if (text == NULL) {
         return nb_fail(err, NB_ERR_NOMEM, "%s: out of memory", name);
     }
-    rv = read_text(&reader, text, n, header);
+    rv = read_exactly(source, text, n, err);
+    if (rv == 0) {
+        text[n] = '\0';
+        rv = npy_header_parse(text, n, name, header, err);
+    }
     header->bytes = prefix_bytes + n;
     free(text);
     return rv;

@@ -15,7 +15,7 @@ bool npy_has_magic(const uint8_t *bytes, size_t n);
 
 /* Reads prefix and text. -errno; NB_ERR_SOURCE; NB_ERR_UNSUPPORTED (a newer
  * version); NB_ERR_NOMEM. */
-int npy_read_header(struct source *source, source_bytes_fn *read_bytes,
+int npy_read_header(struct source *source, source_exact_fn *read_exactly,
                     const char *name, struct npy_header *header,
                     struct nb_errctx *err);
 

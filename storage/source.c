@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -67,14 +68,54 @@ out:
     return rv;
 }
 
-static int choose(int fd, const char *path,
-                  const struct source_options *options,
-                  const struct source_format **format, struct nb_errctx *err)
+/* `path`, or the file `inside` it; the caller frees it. */
+static char *file_path(const char *path, const char *inside)
+{
+    if (inside == NULL) {
+        return strdup(path);
+    }
+    size_t room = strlen(path) + 1 + strlen(inside) + 1;
+    char *joined = malloc(room);
+    if (joined != NULL) {
+        snprintf(joined, room, "%s/%s", path, inside);
+    }
+    return joined;
+}
+
+/* If the path is that of a directory of some format: the format, and the file
+ * in it. Otherwise leaves both alone. */
+static int find_directory(const char *path, const struct source_format **format,
+                          char **file, struct nb_errctx *err)
+{
+    for (size_t i = 0; i < N_FORMATS; i++) {
+        if (FORMATS[i]->file_inside == NULL) {
+            continue;
+        }
+        char *inside = file_path(path, FORMATS[i]->file_inside);
+        if (inside == NULL) {
+            return nb_fail(err, NB_ERR_NOMEM, "%s: out of memory", path);
+        }
+        if (access(inside, F_OK) == 0) {
+            *format = FORMATS[i];
+            *file = inside;
+            return 0;
+        }
+        free(inside);
+    }
+    return 0;
+}
+
+/* Tells format and file as far as options and path do; *format stays NULL if
+ * the content is to tell. The caller frees *file. */
+static int locate(const char *path, const struct source_options *options,
+                  const struct source_format **format, char **file,
+                  struct nb_errctx *err)
 {
     const char *name = options->format;
+    const char *inside = NULL;
     if (name == NULL || strcmp(name, "auto") == 0) {
-        int rv = detect(fd, path, format, err);
-        if (rv != 0) {
+        int rv = find_directory(path, format, file, err);
+        if (rv != 0 || *file != NULL) {
             return rv;
         }
     } else {
@@ -83,19 +124,56 @@ static int choose(int fd, const char *path,
             return nb_fail(err, NB_ERR_NOT_FOUND,
                            "%s: no source format '%.40s'", path, name);
         }
+        inside = (*format)->file_inside;
     }
-    if (options->tensor != NULL && !(*format)->has_tensors) {
-        return nb_fail(err, NB_ERR_INVALID,
-                       "%s: a %s file holds one matrix, no tensor to name",
-                       path, (*format)->name);
+    *file = file_path(path, inside);
+    return *file != NULL
+               ? 0
+               : nb_fail(err, NB_ERR_NOMEM, "%s: out of memory", path);
+}
+
+/* The source of a file, of this format unless it is NULL; its path is not yet
+ * set. */
+static int create(const char *file, const struct source_format *format,
+                  struct source **source, struct nb_errctx *err)
+{
+    int fd;
+    uint64_t bytes;
+    int rv = file_open(file, &fd, &bytes, err);
+    if (rv != 0) {
+        return rv;
     }
+    if (format == NULL) {
+        rv = detect(fd, file, &format, err);
+        if (rv != 0) {
+            goto err_close;
+        }
+    }
+    struct source *created = calloc(1, format->struct_bytes);
+    if (created == NULL) {
+        rv = nb_fail(err, NB_ERR_NOMEM, "%s: out of memory", file);
+        goto err_close;
+    }
+    created->format = format;
+    created->fd = fd;
+    created->file_bytes = bytes;
+    *source = created;
     return 0;
+
+err_close:
+    close(fd);
+    return rv;
 }
 
 /* Reads up to the first row, and sees that options and file agree. */
 static int init(struct source *source, const struct source_options *options,
                 struct nb_errctx *err)
 {
+    if (options->tensor != NULL && !source->format->has_tensors) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "%s: a %s file holds one matrix, no tensor to name",
+                       source->path, source->format->name);
+    }
     if (options->dim > NB_DIM_MAX) {
         return nb_fail(err, NB_ERR_INVALID,
                        "%s: dim %" PRIu64 "; a table has 1 to %u", source->path,
@@ -119,45 +197,27 @@ static int init(struct source *source, const struct source_options *options,
 int source_open(const char *path, const struct source_options *options,
                 struct source **source, struct nb_errctx *err)
 {
-    int fd;
-    uint64_t bytes;
-    int rv = file_open(path, &fd, &bytes, err);
+    const struct source_format *format = NULL;
+    char *file = NULL;
+    int rv = locate(path, options, &format, &file, err);
     if (rv != 0) {
         return rv;
     }
     struct source *opened = NULL;
-    const struct source_format *chosen = NULL;
-    rv = choose(fd, path, options, &chosen, err);
-    if (rv != 0 || chosen == NULL) {
-        goto err_close;
-    }
-    opened = calloc(1, chosen->struct_bytes);
+    rv = create(file, format, &opened, err);
     if (opened == NULL) {
-        rv = nb_fail(err, NB_ERR_NOMEM, "%s: out of memory", path);
-        goto err_close;
+        free(file);
+        return rv;
     }
-    opened->format = chosen;
-    opened->fd = fd;
-    opened->file_bytes = bytes;
-    opened->path = strdup(path);
-    if (opened->path == NULL) {
-        rv = nb_fail(err, NB_ERR_NOMEM, "%s: out of memory", path);
-        goto err_destroy;
-    }
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint */
+    opened->path = file;
+    (void)posix_fadvise(opened->fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint */
     rv = init(opened, options, err);
     if (rv != 0) {
-        goto err_destroy;
+        source_close(opened);
+        return rv;
     }
     *source = opened;
     return 0;
-
-err_destroy:
-    source_close(opened);
-    return rv;
-err_close:
-    close(fd);
-    return rv;
 }
 
 void source_close(struct source *source)
@@ -169,6 +229,11 @@ void source_close(struct source *source)
     close(source->fd);
     free(source->path);
     free(source);
+}
+
+int source_fd(const struct source *source)
+{
+    return source->fd;
 }
 
 uint32_t source_dim(const struct source *source)
@@ -225,6 +290,19 @@ int source_read_bytes(struct source *source, void *to, size_t n, size_t *got,
     }
     source->bytes_read += *got;
     return 0;
+}
+
+int source_read_exactly(struct source *source, void *to, size_t n,
+                        struct nb_errctx *err)
+{
+    size_t got;
+    int rv = source_read_bytes(source, to, n, &got, err);
+    if (rv == 0 && got < n) {
+        rv = nb_fail(err, NB_ERR_SOURCE,
+                     "%s: ends at %" PRIu64 " bytes, %zu more were to come",
+                     source->path, source->bytes_read, n - got);
+    }
+    return rv;
 }
 
 int source_seek(struct source *source, uint64_t offset, struct nb_errctx *err)

@@ -25,7 +25,8 @@ struct source_options {
 };
 
 /*
- * Opens `path`. The caller owns *source and ends it with source_close();
+ * Opens `path`, a file, or a directory where that is the format. The caller
+ * owns *source and ends it with source_close();
  * options are borrowed for the call.
  * -errno; NB_ERR_NOT_FOUND: no such format or tensor; NB_ERR_INVALID: an option
  * that is missing, or is wrong for this file; NB_ERR_SOURCE: malformed, *err
@@ -36,6 +37,9 @@ int source_open(const char *path, const struct source_options *options,
                 struct source **source, struct nb_errctx *err);
 
 void source_close(struct source *source); /* NULL is allowed */
+
+/* Of the file that rows stand in, to be looked at with fstat() only. */
+int source_fd(const struct source *source);
 
 uint32_t source_dim(const struct source *source);
 const char *source_format(const struct source *source); /* name in the list */

@@ -28,8 +28,10 @@ struct source {
 
 struct source_format {
     const char *name;
-    bool has_tensors;    /* takes the option `tensor` */
-    size_t struct_bytes; /* of the struct that begins with struct source */
+    bool has_tensors;        /* takes the option `tensor` */
+    const char *file_inside; /* the path is a directory, and this the name of
+                                the file in it that has the rows; or NULL */
+    size_t struct_bytes;     /* of the struct that begins with struct source */
     /* Whether the first n bytes of a file (all of it if n is less than
      * SOURCE_HEAD_BYTES) look like this format; a NUL follows them. NULL: the
      * content does not tell, the format must be named. */
@@ -53,9 +55,13 @@ struct source_format {
 
 /* Reads n bytes at the descriptor's position, counted in bytes_read; *got < n
  * only at the end of the file. -errno. */
-typedef int source_bytes_fn(struct source *source, void *to, size_t n,
-                            size_t *got, struct nb_errctx *err);
-source_bytes_fn source_read_bytes;
+int source_read_bytes(struct source *source, void *to, size_t n, size_t *got,
+                      struct nb_errctx *err);
+
+/* Reads n bytes; NB_ERR_SOURCE if the file ends before. */
+typedef int source_exact_fn(struct source *source, void *to, size_t n,
+                            struct nb_errctx *err);
+source_exact_fn source_read_exactly;
 
 /* Moves the descriptor, and bytes_read with it. -errno. */
 int source_seek(struct source *source, uint64_t offset, struct nb_errctx *err);

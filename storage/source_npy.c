@@ -11,7 +11,7 @@ static int npy_init(struct source *source, struct nb_errctx *err)
     struct npy_header header;
     struct matrix_shape shape;
     const char *name = source->path;
-    int rv = npy_read_header(source, source_read_bytes, name, &header, err);
+    int rv = npy_read_header(source, source_read_exactly, name, &header, err);
     if (rv == 0) {
         rv = npy_as_matrix(&header, name, &shape, err);
     }
@@ -19,7 +19,8 @@ static int npy_init(struct source *source, struct nb_errctx *err)
         rv = npy_check_extent(&header, name, value_bytes(shape.type),
                               source->file_bytes, err);
     }
-    return rv == 0 ? matrix_begin(source, &shape, source_read_bytes, err) : rv;
+    return rv == 0 ? matrix_begin(source, &shape, source_read_exactly, err)
+                   : rv;
 }
 
 const struct source_format source_npy = {

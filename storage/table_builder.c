@@ -53,16 +53,15 @@ static unsigned choose_threads(const struct build *build)
 }
 
 /* The rename would replace the source by its table. */
-static int check_distinct(const struct build_options *options,
-                          struct nb_errctx *err)
+static int check_distinct(const struct build *build)
 {
+    const char *output = build->options->output;
     struct stat in;
     struct stat out;
-    if (stat(options->input, &in) == 0 && stat(options->output, &out) == 0 &&
+    if (fstat(source_fd(build->source), &in) == 0 && stat(output, &out) == 0 &&
         in.st_dev == out.st_dev && in.st_ino == out.st_ino) {
-        return nb_fail(err, NB_ERR_INVALID,
-                       "%s: is the input, will not replace it",
-                       options->output);
+        return nb_fail(build->err, NB_ERR_INVALID,
+                       "%s: is the input, will not replace it", output);
     }
     return 0;
 }
@@ -159,7 +158,7 @@ static int build_parts(struct build *build, struct table_stats *stats)
     int rv = source_open(options->input, &options->source, &build->source,
                          build->err);
     if (rv == 0) {
-        rv = check_distinct(options, build->err);
+        rv = check_distinct(build);
     }
     if (rv == 0) {
         rv = make_job(build);

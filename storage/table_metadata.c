@@ -14,13 +14,18 @@
 /* A file name is bytes, a JSON string is UTF-8: what is not becomes '?'. */
 static json_t *json_file_name(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    const char *base = slash != NULL ? slash + 1 : path;
-    json_t *string = json_string(base);
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') { /* of a directory */
+        n--;
+    }
+    const char *slash = memrchr(path, '/', n);
+    const char *base = slash != NULL && n > 1 ? slash + 1 : path;
+    n -= (size_t)(base - path);
+    json_t *string = json_stringn(base, n);
     if (string != NULL) {
         return string;
     }
-    char *ascii = strdup(base);
+    char *ascii = strndup(base, n);
     if (ascii == NULL) {
         return NULL;
     }

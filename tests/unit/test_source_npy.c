@@ -250,7 +250,7 @@ START_TEST(shrinks_while_read)
     ck_assert_int_eq(truncate(path, (off_t)source_bytes(source) - 1), 0);
     ck_assert_int_eq(source_read(source, values, 3, &n_rows, &err),
                      NB_ERR_SOURCE);
-    ck_assert_ptr_nonnull(strstr(err.text, "when opened"));
+    ck_assert_ptr_nonnull(strstr(err.text, "1 more were to come"));
     source_close(source);
 }
 END_TEST
