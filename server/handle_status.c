@@ -30,7 +30,7 @@ static void fill_table(const struct table_set *set, size_t i,
     const char *codec = nb_codec_name(format->codec);
     nibble__v1__table_status__init(status);
     status->name = entry->name;
-    status->codec = (char *)(uintptr_t)(codec != NULL ? codec : "");
+    status->codec = (char *)(codec != NULL ? codec : "");
     status->scales = format->scales == NB_SCALES_FP16 ? "fp16" : "fp32";
     status->rows = entry->rows->n_rows;
     status->dim = format->dim;
@@ -47,7 +47,7 @@ static int fill_models(struct call *call, const struct table_set *set,
     }
     Nibble__V1__ModelStatus *model = reply->models[0];
     nibble__v1__model_status__init(model);
-    model->name = (char *)(uintptr_t)table_set_model(set);
+    model->name = (char *)table_set_model(set);
     model->version = table_set_version(set);
     model->n_tables = table_set_n(set);
     if (pointers(call, model->n_tables, sizeof(**model->tables),
@@ -101,7 +101,7 @@ int handle_status(struct call *call, const void *message)
     Nibble__V1__StatusReply reply = NIBBLE__V1__STATUS_REPLY__INIT;
     reply.server_version = NB_VERSION_STRING;
     reply.uptime_ms = (service->now_ns() - common->started_ns) / 1000000;
-    reply.isa = (char *)(uintptr_t)nb_isa();
+    reply.isa = (char *)nb_isa();
     reply.loops = common->n_loops;
     reply.connections = totals.connections;
     reply.connections_accepted = totals.connections_accepted;

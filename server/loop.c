@@ -30,8 +30,8 @@ enum loop_order {
  * closed. */
 #define REFUSALS_MAX 64
 
-#define TICK_MIN_MS 5
-#define TICK_MAX_MS 250
+#define TICK_MIN_MS UINT64_C(5)
+#define TICK_MAX_MS UINT64_C(250)
 
 /* ---- connections ----------------------------------------------------- */
 

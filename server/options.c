@@ -51,7 +51,7 @@ static const struct option table[] = {
 
 static void *field_of(const struct options *options, const struct option *row)
 {
-    return (char *)(uintptr_t)options + row->offset;
+    return (char *)options + row->offset;
 }
 
 /* ---- values ---------------------------------------------------------- */
@@ -251,7 +251,11 @@ static void variable_name(const char *flag, char *to, size_t bytes)
 {
     size_t n = (size_t)snprintf(to, bytes, "NIBBLED_%s", flag);
     for (size_t i = 0; i < n && i < bytes - 1; i++) {
-        to[i] = to[i] == '-' ? '_' : (char)toupper((unsigned char)to[i]);
+        if (to[i] == '-') {
+            to[i] = '_';
+        } else {
+            to[i] = (char)toupper((unsigned char)to[i]);
+        }
     }
 }
 
@@ -361,7 +365,7 @@ int options_split_table(const char *text, size_t *name_bytes, const char **file,
 static int check_tables(const struct option_list *tables, struct nb_errctx *err)
 {
     for (size_t i = 0; i < tables->n; i++) {
-        size_t bytes;
+        size_t bytes = 0;
         const char *file;
         int rv = options_split_table(tables->items[i], &bytes, &file, err);
         if (rv != 0) {

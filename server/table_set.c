@@ -116,7 +116,8 @@ static int make_entry(const char *name, const char *path,
     if (rv != 0) {
         table_close(table);
         free(entry->name);
-        return nb_fail(err, rv, "%.200s: %s", path, nb_strerror(rv));
+        nb_fail(err, rv, "%.200s: %s", path, nb_strerror(rv));
+        return rv;
     }
     return 0;
 }

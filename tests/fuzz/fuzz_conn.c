@@ -32,8 +32,7 @@ static size_t send_some(struct session *session, size_t n_sent, size_t most)
     while (most > 0 && outq_gather(&session->out, &vector, 1) == 1) {
         size_t n = vector.iov_len < most ? vector.iov_len : most;
         if (n > sizeof(sent) - n_sent) {
-            n_sent = 0; /* frames are then not checked */
-            return SIZE_MAX;
+            return SIZE_MAX; /* frames are then not checked */
         }
         memcpy(sent + n_sent, vector.iov_base, n);
         outq_consume(&session->out, n);

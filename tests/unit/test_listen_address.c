@@ -72,10 +72,10 @@ START_TEST(hosts_that_are_too_long)
     char text[300];
     struct listen_address address;
     memset(text, 'h', sizeof(text));
-    strcpy(text + 256, ":1");
+    memcpy(text + 256, ":1", 3);
     ck_assert_int_eq(listen_address_parse(text, &address, NULL),
                      NB_ERR_INVALID);
-    strcpy(text + 255, ":1");
+    memcpy(text + 255, ":1", 3);
     ck_assert_int_eq(listen_address_parse(text, &address, NULL), 0);
 }
 END_TEST
