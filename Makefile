@@ -292,7 +292,7 @@ run-tests:
 SWEEP_BIN := $(filter $(BUILD)/tests/unit/% $(BUILD)/tests/property/%, \
              $(TEST_BIN))
 check-isa-sweep: $(SWEEP_BIN)
-	@scripts/check_isa_sweep.sh $(PYTHON) tests/lib/run_tests.py \
+	@scripts/check_isa_sweep.sh $(PYTHON) tests/lib/run_tests.py --quiet \
 	    --build $(BUILD) --jobs $(JOBS) $(SWEEP_BIN)
 
 # ---- static checks ------------------------------------------------------

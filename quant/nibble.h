@@ -81,11 +81,23 @@ NB_API int nb_fail(struct nb_errctx *err, int code, const char *format, ...)
 
 #define NB_DIM_MAX 65536u /* values a row */
 
-enum nb_dtype { NB_FP32 = 0, NB_FP16 = 1, NB_BF16 = 2, NB_PACKED = 3 };
-enum nb_pooling { NB_SUM = 0, NB_MEAN = 1, NB_MAX = 2 };
+enum nb_dtype {
+    NB_FP32 = 0,
+    NB_FP16 = 1,
+    NB_BF16 = 2,
+    NB_PACKED = 3
+};
+enum nb_pooling {
+    NB_SUM = 0,
+    NB_MEAN = 1,
+    NB_MAX = 2
+};
 
 /* Type of the scale and bias stored with a row. */
-enum nb_scales { NB_SCALES_FP16 = 0, NB_SCALES_FP32 = 1 };
+enum nb_scales {
+    NB_SCALES_FP16 = 0,
+    NB_SCALES_FP32 = 1
+};
 
 /* How every row of a table is stored. A plain parameter struct. */
 struct nb_format {
@@ -140,11 +152,11 @@ NB_API int nb_encode(const struct nb_format *format, uint32_t search,
 /* Error of one row, in double. Sums are of eight lanes, column i in lane i % 8,
  * folded in halves: ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)). */
 struct nb_row_error {
-    double sq_err;   /* sum of (x - y)^2 */
-    double sq_x;     /* sum of x^2 */
-    double sq_y;     /* sum of y^2 */
-    double dot;      /* sum of x*y */
-    double max_abs;  /* max |x - y| */
+    double sq_err;  /* sum of (x - y)^2 */
+    double sq_x;    /* sum of x^2 */
+    double sq_y;    /* sum of y^2 */
+    double dot;     /* sum of x*y */
+    double max_abs; /* max |x - y| */
 };
 
 /* Compares a row with its decoded form; x and y of dim values. */

@@ -51,7 +51,8 @@ def run(test, build):
                 command, env=environment(build, scratch), text=True,
                 errors="replace", stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                timeout=TIMEOUT_S)
+                timeout=TIMEOUT_S,
+                start_new_session=True)  # libcheck kills its whole group
             status, output = done.returncode, done.stdout
         except subprocess.TimeoutExpired as late:
             status = -1
@@ -81,6 +82,8 @@ def main():
     parser.add_argument("--build", required=True)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", help="run what has this in its name")
+    parser.add_argument("--quiet", action="store_true",
+                        help="show what failed, and the sum")
     parser.add_argument("tests", nargs="*")
     args = parser.parse_args()
     tests = [t for t in args.tests if not args.only or args.only in t]
@@ -94,9 +97,10 @@ def main():
             passed += ok
             failed += bad
             name = re.sub(r"^(build/\w+/)?tests/", "", test)
-            print("%-4s %-44s %4d tests %6.1f s" %
-                  ("ok" if bad == 0 else "FAIL", name, ok + bad, seconds),
-                  flush=True)
+            if bad != 0 or not args.quiet:
+                print("%-4s %-44s %4d tests %6.1f s" %
+                      ("ok" if bad == 0 else "FAIL", name, ok + bad, seconds),
+                      flush=True)
             if bad != 0:
                 print(output, flush=True)
     print("%d passed, %d failed" % (passed, failed))
