@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* nibble, the command-line tool: finds the command and runs it. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "nibble: no command given (see 'nibble help')\n");
         return COMMAND_USAGE;
     }
+    signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error: EFBIG */
     struct nb_errctx err = {""};
     if (nb_isa_check(&err) != 0) {
         fprintf(stderr, "nibble: %s\n", err.text);

@@ -5,6 +5,7 @@
 import json
 import os
 import pty
+import resource
 import struct
 import subprocess
 import unittest
@@ -42,9 +43,9 @@ class FilesTest(unittest.TestCase):
         cls.glove = scratch_path(".nbt")
         nibble("quantize", "--input", GLOVE, "--output", cls.glove)
 
-    def fails(self, *arguments):
+    def fails(self, *arguments, limit=None):
         """Status 1 and one line; returns the line."""
-        done = nibble(*arguments, check=False)
+        done = nibble(*arguments, check=False, limit=limit)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertEqual(done.stdout, "")
         self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
@@ -306,6 +307,13 @@ class FilesTest(unittest.TestCase):
                                  "fp32")
         self.assertIn("fp16", self.fails("export", wide, "--format", "fbgemm",
                                          "--output", scratch_path(".npy")))
+
+    def test_file_size_limit(self):
+        output = scratch_path(".nbt")
+        line = self.fails("quantize", "--input", GLOVE, "--output", output,
+                          limit=(resource.RLIMIT_FSIZE, 16384))
+        self.assertIn("File too large", line)
+        self.assertFalse(os.path.exists(output))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import contextlib
 import itertools
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -60,12 +61,17 @@ def wait_for(condition, what, seconds=DEADLINE_S):
         time.sleep(0.002)
 
 
-def run(*command, check=True, env=None, input=None):
-    """Runs a program to its end; its status must be 0 unless check=False."""
+def run(*command, check=True, env=None, input=None, limit=None):
+    """Runs a program to its end; its status must be 0 unless check=False.
+    limit is a resource and how much of it there is."""
+    def set_limit():
+        resource.setrlimit(limit[0], (limit[1], limit[1]))
+
     done = subprocess.run(
         [str(c) for c in command], text=True, errors="replace", input=input,
         stdin=None if input is not None else subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=DEADLINE_S,
+        preexec_fn=set_limit if limit else None,
         env=dict(os.environ, **env) if env else None)
     if _SANITIZER.search(done.stderr):
         raise AssertionError("%s:\n%s" % (command, done.stderr))
