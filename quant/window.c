@@ -44,6 +44,7 @@ int window_init(struct window *window, const struct nb_rows *rows,
         return rv;
     }
     window->rows = rows;
+    window->locate = kernel_find(KERNEL_locate, CODEC_any);
     window->ids = ids;
     window->absent = NULL;
     window->refuse = false;
@@ -65,38 +66,25 @@ int window_init(struct window *window, const struct nb_rows *rows,
 }
 
 /* Points at[0..n) at the rows of n ids; returns how many are not there. */
-static uint64_t load_u64(const struct window *window, const uint64_t *ids,
-                         size_t n, const uint8_t *absent, const uint8_t **at)
+static uint64_t locate(const struct window *window, size_t first, size_t n,
+                       const uint8_t *absent, const uint8_t **at)
 {
     const struct nb_rows *rows = window->rows;
+    const struct nb_ids *all = window->ids;
     uint64_t unseen = 0;
-    for (size_t i = 0; i < n; i++) {
-        bool seen = ids[i] < rows->n_rows;
-        at[i] = seen ? row_at(rows, ids[i]) : absent;
-        unseen += !seen;
-    }
+    struct kernel_ids ids = {
+        .u64 = all->u64 != NULL ? all->u64 + first : NULL,
+        .u32 = all->u32 != NULL ? all->u32 + first : NULL,
+        .n = n,
+        .base = (uintptr_t)rows->base,
+        .stride = rows->stride,
+        .n_rows = rows->n_rows,
+        .absent = absent,
+        .at = at,
+        .unseen = &unseen,
+    };
+    kernel_run_locate(window->locate, &ids);
     return unseen;
-}
-
-static uint64_t load_u32(const struct window *window, const uint32_t *ids,
-                         size_t n, const uint8_t *absent, const uint8_t **at)
-{
-    const struct nb_rows *rows = window->rows;
-    uint64_t unseen = 0;
-    for (size_t i = 0; i < n; i++) {
-        bool seen = ids[i] < rows->n_rows;
-        at[i] = seen ? row_at(rows, ids[i]) : absent;
-        unseen += !seen;
-    }
-    return unseen;
-}
-
-static uint64_t load(const struct window *window, size_t first, size_t n,
-                     const uint8_t *absent, const uint8_t **at)
-{
-    const struct nb_ids *ids = window->ids;
-    return ids->u64 != NULL ? load_u64(window, ids->u64 + first, n, absent, at)
-                            : load_u32(window, ids->u32 + first, n, absent, at);
 }
 
 static void fill(const uint8_t **at, size_t n, const uint8_t *row)
@@ -112,13 +100,8 @@ int window_load(struct window *window, size_t first, size_t n)
     size_t left = window->ids->n - first - n;
     size_t ahead = left < KERNEL_AHEAD ? left : KERNEL_AHEAD;
 
-    window->unseen = 0;
-    if (n > 0) {
-        window->unseen = load(window, first, n, window->absent, window->at);
-    }
-    if (ahead > 0) {
-        load(window, first + n, ahead, base, window->at + n);
-    }
+    window->unseen = locate(window, first, n, window->absent, window->at);
+    locate(window, first + n, ahead, base, window->at + n);
     fill(window->at + n + ahead, KERNEL_AHEAD - ahead, base);
     return window->refuse && window->unseen > 0 ? NB_ERR_UNSEEN : 0;
 }

@@ -18,12 +18,13 @@ struct window {
     const struct nb_rows *rows;
     const struct nb_ids *ids;
     size_t row_bytes;
+    const struct kernel *locate;
     const uint8_t *absent; /* what an unseen id stands for; NULL for nothing */
     bool refuse;           /* unseen ids are an error */
     uint64_t unseen;       /* in the window */
     /* The window's rows, NULL for ids that stand for nothing; behind them the
      * next ones, to prefetch: always pointers to rows. */
-    const uint8_t *at[WINDOW_IDS + KERNEL_AHEAD];
+    _Alignas(64) const uint8_t *at[WINDOW_IDS + KERNEL_AHEAD];
 };
 
 /* Checks the three arguments of a request. NB_ERR_INVALID, NB_ERR_UNSUPPORTED.

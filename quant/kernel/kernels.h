@@ -67,7 +67,21 @@ struct kernel_job {
     size_t out_stride; /* bytes from bag to bag (or row to row) */
 };
 
-/* Arguments of each op's kernels. */
+/* Ids and where the rows of a table are. */
+struct kernel_ids {
+    const uint64_t *u64; /* one of the two is set, */
+    const uint32_t *u32; /* unless n is 0 */
+    size_t n;
+    uintptr_t base; /* of row 0 */
+    uint64_t stride;
+    uint64_t n_rows;
+    const uint8_t *absent; /* what an id not in the table stands for */
+    const uint8_t **at;    /* results: a row for each id */
+    uint64_t *unseen;      /* result: ids not in the table */
+};
+
+/* Arguments of each op's kernels. `locate` is of no codec. */
+#define KERNEL_ARGS_locate (const struct kernel_ids *ids)
 #define KERNEL_ARGS_decode (const struct kernel_job *job)
 #define KERNEL_ARGS_sum    (const struct kernel_job *job)
 #define KERNEL_ARGS_max    (const struct kernel_job *job)
@@ -91,6 +105,7 @@ struct kernel_job {
 #undef KERNEL
 
 enum kernel_op {
+    KERNEL_locate,
     KERNEL_decode,
     KERNEL_sum,
     KERNEL_max,
@@ -102,10 +117,13 @@ enum kernel_op {
     KERNEL_N_OPS
 };
 
+/* Codec of the kernels that are of none. */
+#define CODEC_any 0u
+
 /* A row of kernels.def. */
 struct kernel {
     enum kernel_op op;
-    uint32_t codec; /* id of codec/codecs.def */
+    uint32_t codec; /* id of codec/codecs.def, or CODEC_any */
     uint32_t isa;   /* enum isa */
     uint32_t tile;
     const char *name;
@@ -122,9 +140,12 @@ const struct kernel *kernel_find(enum kernel_op op, uint32_t codec);
  * follows by itself. */
 static inline void kernel_prefetch(const uint8_t *row, size_t row_bytes)
 {
-    size_t bytes = row_bytes < 1024 ? row_bytes : 1024;
-    for (size_t byte = 0; byte + 1 < bytes; byte += KERNEL_LINE) {
-        __builtin_prefetch(row + byte);
+    __builtin_prefetch(row);
+    if (row_bytes > KERNEL_LINE + 4) {
+        size_t bytes = row_bytes < 1024 ? row_bytes : 1024;
+        for (size_t byte = KERNEL_LINE; byte + 1 < bytes; byte += KERNEL_LINE) {
+            __builtin_prefetch(row + byte);
+        }
     }
     __builtin_prefetch(row + row_bytes - 1);
 }
@@ -151,6 +172,12 @@ static inline void kernel_run(const struct kernel *kernel,
                               const struct kernel_job *job)
 {
     ((void(*) KERNEL_ARGS_sum)kernel->function)(job);
+}
+
+static inline void kernel_run_locate(const struct kernel *kernel,
+                                     const struct kernel_ids *ids)
+{
+    ((void(*) KERNEL_ARGS_locate)kernel->function)(ids);
 }
 
 #endif

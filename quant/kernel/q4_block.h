@@ -33,10 +33,25 @@ struct q4_params {
     _Alignas(64) float biases[KERNEL_BLOCK + 16];
 };
 
-/* Those of a block's rows. */
-struct q4_scaled {
-    const float *scales;
-    const float *biases;
+/* The integer of a row's scale as three signed digits of 8 bits, those of four
+ * rows together: of rows 4i to 4i + 3, digit d is in element 4i + d, a byte
+ * each; element 4i + 3 is 0. */
+struct q4_digits {
+    uint32_t of_four;
+};
+
+#define Q4_STEP       16 /* rows whose digits are made at once */
+#define Q4_MAX_DIGITS (2 * KERNEL_BLOCK) /* bags of Q4_FEW rows take a step */
+
+/* How a bag (or part of one) is summed. */
+struct q4_plan {
+    size_t n;            /* rows */
+    const float *scales; /* of the rows */
+    const struct q4_digits *digits;
+    float bias; /* sum of the biases */
+    int exponent;
+    bool integers;
+    bool low_digits; /* the lowest digits are not all 0 */
 };
 
 /* Collects fp32 scales and biases, without weights. */

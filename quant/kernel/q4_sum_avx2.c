@@ -145,15 +145,8 @@ static void sum_as_floats(const struct kernel_job *job,
 
 /* ---- as integers ----------------------------------------------------- */
 
-/* The scales of four rows as signed bytes, by significance: bytes 4d to 4d + 3
- * of 16 are digit d of its four rows. */
-struct digits {
-    _Alignas(32) uint32_t of_rows[KERNEL_BLOCK + 16];
-    bool low; /* the lowest digits are not all 0 */
-};
-
-static void make_digits(const float *scales, size_t n, int e,
-                        struct digits *digits)
+static bool make_digits(const float *scales, size_t n, int e,
+                        struct q4_digits *digits)
 {
     const __m256 factor = _mm256_set1_ps(q4_power(Q4_SCALE_BITS - e));
     const __m256i half = _mm256_set1_epi32(0x808080);
@@ -166,10 +159,10 @@ static void make_digits(const float *scales, size_t n, int e,
         __m256i whole = _mm256_cvtps_epi32(_mm256_mul_ps(t, factor));
         any = _mm256_or_si256(any, whole);
         whole = _mm256_xor_si256(_mm256_add_epi32(whole, half), half);
-        _mm256_store_si256((void *)(digits->of_rows + i),
+        _mm256_store_si256((void *)(digits + i),
                            _mm256_shuffle_epi8(whole, transpose));
     }
-    digits->low = !_mm256_testz_si256(any, _mm256_set1_epi32(0xff));
+    return !_mm256_testz_si256(any, _mm256_set1_epi32(0xff));
 }
 
 /* Sums of digit d: of low and of high nibbles, 4 vectors each. */
@@ -185,7 +178,7 @@ Q4_INLINE __m256i dot(__m256i sum, __m256i codes, __m256i weights)
                             _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
-Q4_INLINE void add_digits(const __m256i *bytes, const uint32_t *digits,
+Q4_INLINE void add_digits(const __m256i *bytes, const struct q4_digits *digits,
                           const unsigned first_digit, struct integer_sums *sums)
 {
     const __m256i nibble = _mm256_set1_epi8(0xf);
@@ -195,7 +188,7 @@ Q4_INLINE void add_digits(const __m256i *bytes, const uint32_t *digits,
         __m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes[k], 4), nibble);
 #pragma GCC unroll 3
         for (unsigned d = first_digit; d < 3; d++) {
-            __m256i weights = _mm256_set1_epi32((int)digits[d]);
+            __m256i weights = _mm256_set1_epi32((int)digits[d].of_four);
             sums[d].low[k] = dot(sums[d].low[k], low, weights);
             sums[d].high[k] = dot(sums[d].high[k], high, weights);
         }
@@ -205,9 +198,9 @@ Q4_INLINE void add_digits(const __m256i *bytes, const uint32_t *digits,
 /* Up to 32 bytes of four rows; the mask is of four bytes a lane, and may take
  * in some of the scale and bias behind the codes. */
 Q4_INLINE void add_four(const uint8_t *const *rows, size_t at,
-                        const uint32_t *digits, const unsigned first_digit,
-                        const bool masked, __m256i mask,
-                        struct integer_sums *sums)
+                        const struct q4_digits *digits,
+                        const unsigned first_digit, const bool masked,
+                        __m256i mask, struct integer_sums *sums)
 {
     __m256i r[4];
 #pragma GCC unroll 4
@@ -272,13 +265,12 @@ Q4_INLINE void write_sums(const struct integer_sums *sums,
 }
 
 /* 64 columns from byte `at` of the rows on. */
-Q4_INLINE void integer_tile(const uint8_t *const *rows, size_t n, size_t at,
-                            const struct digits *digits,
+Q4_INLINE void integer_tile(const uint8_t *const *rows,
+                            const struct q4_plan *plan, size_t at,
                             const unsigned first_digit, const bool masked,
-                            __m256i mask, int e, float *out)
+                            __m256i mask, float *out)
 {
     struct integer_sums sums[3];
-    size_t i = 0;
 
 #pragma GCC unroll 3
     for (unsigned d = first_digit; d < 3; d++) {
@@ -287,27 +279,18 @@ Q4_INLINE void integer_tile(const uint8_t *const *rows, size_t n, size_t at,
             sums[d].low[k] = sums[d].high[k] = _mm256_setzero_si256();
         }
     }
-    for (; i + 4 <= n; i += 4) {
-        add_four(rows + i, at, digits->of_rows + i, first_digit, masked, mask,
+    for (size_t i = 0; i < plan->n; i += 4) {
+        add_four(rows + i, at, plan->digits + i, first_digit, masked, mask,
                  sums);
     }
-    if (i < n) {
-        const uint8_t *rest[4];
-        for (size_t j = 0; j < 4; j++) {
-            rest[j] = rows[i + j < n ? i + j : n - 1]; /* times 0 */
-        }
-        add_four(rest, at, digits->of_rows + i, first_digit, masked, mask,
-                 sums);
-    }
-    write_sums(sums, first_digit, e, out);
+    write_sums(sums, first_digit, plan->exponent, out);
 }
 
 #define TILE_FUNCTION(name, first_digit, masked)                               \
-    static void name(const uint8_t *const *rows, size_t n, size_t at,          \
-                     const struct digits *digits, __m256i mask, int e,         \
-                     float *out)                                               \
+    static void name(const uint8_t *const *rows, const struct q4_plan *plan,   \
+                     size_t at, __m256i mask, float *out)                      \
     {                                                                          \
-        integer_tile(rows, n, at, digits, first_digit, masked, mask, e, out);  \
+        integer_tile(rows, plan, at, first_digit, masked, mask, out);          \
     }
 TILE_FUNCTION(tile_of_2, 1, false)
 TILE_FUNCTION(tile_of_2_masked, 1, true)
@@ -315,25 +298,23 @@ TILE_FUNCTION(tile_of_3, 0, false)
 TILE_FUNCTION(tile_of_3_masked, 0, true)
 
 static void sum_as_integers(const struct kernel_job *job,
-                            const uint8_t *const *rows, size_t n,
-                            const float *scales, int e, float *sums)
+                            const uint8_t *const *rows,
+                            const struct q4_plan *plan, float *sums)
 {
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    struct digits digits;
     size_t end = q4_code_bytes(job->dim);
 
-    make_digits(scales, n, e, &digits);
     for (uint32_t j = 0; j < job->width; j += 64) {
         size_t at = (job->col + j) / 2;
         bool masked = end - at < 32;
         int words = masked ? (int)(end - at + 3) / 4 : LANES;
         __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(words), lanes);
-        if (digits.low) {
-            (masked ? tile_of_3_masked : tile_of_3)(rows, n, at, &digits, mask,
-                                                    e, sums + j);
+        if (plan->low_digits) {
+            (masked ? tile_of_3_masked : tile_of_3)(rows, plan, at, mask,
+                                                    sums + j);
         } else {
-            (masked ? tile_of_2_masked : tile_of_2)(rows, n, at, &digits, mask,
-                                                    e, sums + j);
+            (masked ? tile_of_2_masked : tile_of_2)(rows, plan, at, mask,
+                                                    sums + j);
         }
     }
 }

@@ -146,15 +146,8 @@ static void sum_as_floats(const struct kernel_job *job,
 
 /* ---- as integers ----------------------------------------------------- */
 
-/* The scales of four rows as signed bytes, by significance: bytes 4d to 4d + 3
- * of a quarter are digit d of its four rows. */
-struct digits {
-    _Alignas(64) uint32_t of_rows[KERNEL_BLOCK + 16];
-    bool low; /* the lowest digits are not all 0 */
-};
-
-static void make_digits(const float *scales, size_t n, int e,
-                        struct digits *digits)
+static bool make_digits(const float *scales, size_t n, int e,
+                        struct q4_digits *digits)
 {
     const __m512 factor = _mm512_set1_ps(q4_power(Q4_SCALE_BITS - e));
     const __m512i half = _mm512_set1_epi32(0x808080);
@@ -162,15 +155,14 @@ static void make_digits(const float *scales, size_t n, int e,
         _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     __m512i any = _mm512_setzero_si512();
 
-    for (size_t i = 0; i < n; i += 16) {
+    for (size_t i = 0; i < n; i += Q4_STEP) {
         __m512 t = _mm512_maskz_loadu_ps(q4_mask(n - i), scales + i);
         __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(t, factor));
         any = _mm512_or_si512(any, whole);
         whole = _mm512_xor_si512(_mm512_add_epi32(whole, half), half);
-        _mm512_store_si512(digits->of_rows + i,
-                           _mm512_shuffle_epi8(whole, transpose));
+        _mm512_store_si512(digits + i, _mm512_shuffle_epi8(whole, transpose));
     }
-    digits->low = _mm512_test_epi32_mask(any, _mm512_set1_epi32(0xff)) != 0;
+    return _mm512_test_epi32_mask(any, _mm512_set1_epi32(0xff)) != 0;
 }
 
 /* Sums of digit d: of low nibbles and of bytes, 4 vectors each. */
@@ -189,11 +181,18 @@ Q4_INLINE __m512i two_rows(const uint8_t *first, const uint8_t *second,
     return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
 }
 
+/* sum += codes . weights, four bytes a lane. An intrinsic would be copied about
+ * by the compiler, which does not see that the sum can stay where it is. */
+Q4_INLINE void dot(__m512i *sum, __m512i codes, __m512i weights)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(codes), "v"(weights));
+}
+
 /* 32 bytes of eight rows: rows 0 to 3 in the low half, 4 to 7 in the high. */
 Q4_INLINE void add_eight(const uint8_t *const *rows, size_t at,
-                         const uint32_t *digits, const unsigned first_digit,
-                         const bool masked, __mmask32 mask,
-                         struct integer_sums *sums)
+                         const struct q4_digits *digits,
+                         const unsigned first_digit, const bool masked,
+                         __mmask32 mask, struct integer_sums *sums)
 {
     __m512i r04 = two_rows(rows[0] + at, rows[4] + at, masked, mask);
     __m512i r15 = two_rows(rows[1] + at, rows[5] + at, masked, mask);
@@ -217,9 +216,8 @@ Q4_INLINE void add_eight(const uint8_t *const *rows, size_t at,
 #pragma GCC unroll 4
         for (unsigned k = 0; k < 4; k++) {
             __m512i low = _mm512_and_si512(bytes[k], _mm512_set1_epi8(0xf));
-            sums[d].low[k] = _mm512_dpbusd_epi32(sums[d].low[k], low, weights);
-            sums[d].byte[k] =
-                _mm512_dpbusd_epi32(sums[d].byte[k], bytes[k], weights);
+            dot(&sums[d].low[k], low, weights);
+            dot(&sums[d].byte[k], bytes[k], weights);
         }
     }
 }
@@ -274,14 +272,15 @@ Q4_INLINE __m512 half_sums(const struct integer_sums *sums, const unsigned h,
     return wide_to_float(digit[2], rest, (double)q4_power(unit));
 }
 
-/* 64 columns from byte `at` of the rows on. */
-Q4_INLINE void integer_tile(const uint8_t *const *rows, size_t n, size_t at,
-                            const struct digits *digits,
+/* 64 columns from byte `at` of the rows on. Rows behind the last are those of
+ * the next bags, times 0. */
+Q4_INLINE void integer_tile(const uint8_t *const *rows,
+                            const struct q4_plan *plan, size_t at,
                             const unsigned first_digit, const bool masked,
-                            __mmask32 mask, int e, float *out)
+                            __mmask32 mask, float *out)
 {
     struct integer_sums sums[3];
-    size_t i = 0;
+    int e = plan->exponent;
 
 #pragma GCC unroll 3
     for (unsigned d = first_digit; d < 3; d++) {
@@ -290,16 +289,8 @@ Q4_INLINE void integer_tile(const uint8_t *const *rows, size_t n, size_t at,
             sums[d].low[k] = sums[d].byte[k] = _mm512_setzero_si512();
         }
     }
-    for (; i + 8 <= n; i += 8) {
-        add_eight(rows + i, at, digits->of_rows + i, first_digit, masked, mask,
-                  sums);
-    }
-    if (i < n) {
-        const uint8_t *rest[8];
-        for (size_t j = 0; j < 8; j++) {
-            rest[j] = rows[i + j < n ? i + j : n - 1]; /* times 0 */
-        }
-        add_eight(rest, at, digits->of_rows + i, first_digit, masked, mask,
+    for (size_t i = 0; i < plan->n; i += 8) {
+        add_eight(rows + i, at, plan->digits + i, first_digit, masked, mask,
                   sums);
     }
     const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 8, 24,
@@ -315,27 +306,16 @@ Q4_INLINE void integer_tile(const uint8_t *const *rows, size_t n, size_t at,
     }
 }
 
-static void integer_tile_2(const uint8_t *const *rows, size_t n, size_t at,
-                           const struct digits *digits, __mmask32 mask, int e,
-                           float *out)
-{
-    if (mask == UINT32_MAX) {
-        integer_tile(rows, n, at, digits, 1, false, mask, e, out);
-    } else {
-        integer_tile(rows, n, at, digits, 1, true, mask, e, out);
+#define TILE_FUNCTION(name, first_digit, masked)                               \
+    static void name(const uint8_t *const *rows, const struct q4_plan *plan,   \
+                     size_t at, __mmask32 mask, float *out)                    \
+    {                                                                          \
+        integer_tile(rows, plan, at, first_digit, masked, mask, out);          \
     }
-}
-
-static void integer_tile_3(const uint8_t *const *rows, size_t n, size_t at,
-                           const struct digits *digits, __mmask32 mask, int e,
-                           float *out)
-{
-    if (mask == UINT32_MAX) {
-        integer_tile(rows, n, at, digits, 0, false, mask, e, out);
-    } else {
-        integer_tile(rows, n, at, digits, 0, true, mask, e, out);
-    }
-}
+TILE_FUNCTION(tile_of_2, 1, false)
+TILE_FUNCTION(tile_of_2_masked, 1, true)
+TILE_FUNCTION(tile_of_3, 0, false)
+TILE_FUNCTION(tile_of_3_masked, 0, true)
 
 /* Lane by lane, then halves onto each other. */
 static float sum_of_biases(const float *biases, size_t n)
@@ -366,21 +346,22 @@ static uint32_t greatest_of(const float *scales, size_t n)
 }
 
 static void sum_as_integers(const struct kernel_job *job,
-                            const uint8_t *const *rows, size_t n,
-                            const float *scales, int e, float *sums)
+                            const uint8_t *const *rows,
+                            const struct q4_plan *plan, float *sums)
 {
-    struct digits digits;
     size_t end = q4_code_bytes(job->dim);
 
-    make_digits(scales, n, e, &digits);
     for (uint32_t j = 0; j < job->width; j += 64) {
         size_t at = (job->col + j) / 2;
         size_t left = end - at;
-        __mmask32 mask = left < 32 ? ((__mmask32)1 << left) - 1 : UINT32_MAX;
-        if (digits.low) {
-            integer_tile_3(rows, n, at, &digits, mask, e, sums + j);
+        bool masked = left < 32;
+        __mmask32 mask = masked ? ((__mmask32)1 << left) - 1 : UINT32_MAX;
+        if (plan->low_digits) {
+            (masked ? tile_of_3_masked : tile_of_3)(rows, plan, at, mask,
+                                                    sums + j);
         } else {
-            integer_tile_2(rows, n, at, &digits, mask, e, sums + j);
+            (masked ? tile_of_2_masked : tile_of_2)(rows, plan, at, mask,
+                                                    sums + j);
         }
     }
 }

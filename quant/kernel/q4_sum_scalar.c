@@ -47,22 +47,34 @@ static void sum_as_floats(const struct kernel_job *job,
     }
 }
 
+/* The scalar kernel has no use for digits: scales are made where needed. */
+static bool make_digits(const float *scales, size_t n, int e,
+                        struct q4_digits *digits)
+{
+    (void)scales;
+    (void)n;
+    (void)e;
+    (void)digits;
+    return false;
+}
+
 /* At most KERNEL_BLOCK x 15 x 2^Q4_SCALE_BITS, 34 bits. */
 static void sum_as_integers(const struct kernel_job *job,
-                            const uint8_t *const *rows, size_t n,
-                            const float *scales, int e, float *sums)
+                            const uint8_t *const *rows,
+                            const struct q4_plan *plan, float *sums)
 {
+    float factor = q4_power(Q4_SCALE_BITS - plan->exponent);
+    double unit = (double)q4_power(plan->exponent - Q4_SCALE_BITS);
     int64_t wide[KERNEL_TILE_MAX] = {0};
 
-    for (size_t i = 0; i < n; i++) {
-        int64_t scale = lrintf(scales[i] * q4_power(Q4_SCALE_BITS - e));
+    for (size_t i = 0; i < plan->n; i++) {
+        int64_t scale = lrintf(plan->scales[i] * factor);
         for (uint32_t j = 0; j < job->width; j++) {
             wide[j] += scale * (int64_t)q4_code(rows[i], job->col + j);
         }
     }
     for (uint32_t j = 0; j < job->width; j++) {
-        sums[j] =
-            (float)((double)wide[j] * (double)q4_power(e - Q4_SCALE_BITS));
+        sums[j] = (float)((double)wide[j] * unit);
     }
 }
 

@@ -352,6 +352,42 @@ static int check_decode(struct checks *checks, struct kernel_job *job)
     return 0;
 }
 
+/* Ids in and out of a table whose rows are nowhere. */
+static int check_locate(struct checks *checks)
+{
+    const uint8_t *at[2][100] = {{NULL}};
+    uint64_t ids64[100];
+    uint32_t ids32[100];
+    uint64_t unseen[2];
+    bool wide = rng_below(&checks->rng, 2) == 0;
+    struct kernel_ids ids = {
+        .n = rng_below(&checks->rng, 100),
+        .base = (uintptr_t)checks->memory.start,
+        .stride = rng_next(&checks->rng) >> rng_below(&checks->rng, 64),
+        .n_rows = rng_next(&checks->rng) >> rng_below(&checks->rng, 64),
+        .absent = checks->memory.end};
+
+    for (size_t i = 0; i < 100; i++) {
+        uint64_t near = ids.n_rows + rng_below(&checks->rng, 4) - 2;
+        ids64[i] = rng_below(&checks->rng, 2) == 0
+                       ? near
+                       : rng_next(&checks->rng) >> rng_below(&checks->rng, 64);
+        ids32[i] = (uint32_t)ids64[i];
+    }
+    ids.u64 = wide ? ids64 : NULL;
+    ids.u32 = wide ? NULL : ids32;
+    for (size_t i = 0; i < 2; i++) {
+        ids.at = at[i];
+        ids.unseen = &unseen[i];
+        kernel_run_locate(i == 0 ? checks->scalar : checks->kernel, &ids);
+    }
+    if (unseen[0] != unseen[1] || memcmp(at[0], at[1], sizeof(at[0])) != 0) {
+        return nb_fail(checks->err, -1, "%s: rows of %zu ids differ",
+                       checks->kernel->name, ids.n);
+    }
+    return 0;
+}
+
 static int check_op(struct checks *checks, enum kind kind)
 {
     struct kernel_job job = {.rows = checks->picks,
@@ -362,6 +398,8 @@ static int check_op(struct checks *checks, enum kind kind)
     make_rows(checks, kind);
     pick_rows(checks, kind);
     switch (checks->kernel->op) {
+    case KERNEL_locate:
+        return check_locate(checks);
     case KERNEL_decode:
         return check_decode(checks, &job);
     case KERNEL_sum:
@@ -413,7 +451,7 @@ int kernel_checks_run(const struct kernel *kernel, uint64_t seed,
                             .scalar = scalar_of(kernel),
                             .rng = {seed},
                             .err = err,
-                            .format = {.codec = kernel->codec},
+                            .format = {.codec = CODEC_q4},
                             .memory = guarded_create(row_memory),
                             .out = guarded_create(out_memory),
                             .expected = guarded_create(out_memory)};
