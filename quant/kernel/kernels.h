@@ -117,9 +117,6 @@ enum kernel_op {
     KERNEL_N_OPS
 };
 
-/* Codec of the kernels that are of none. */
-#define CODEC_any 0u
-
 /* A row of kernels.def. */
 struct kernel {
     enum kernel_op op;
