@@ -4,12 +4,11 @@
 #include "storage/table_eval.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "storage/block_encode.h"
-#include "storage/error_sums.h"
 
 struct eval {
     const struct table *table;
@@ -17,45 +16,17 @@ struct eval {
     float *values;  /* a block of the source */
     float *decoded; /* the same rows of the table */
     uint64_t n_rows;
-    struct error_sums sums;
-    double cosine_sum;
-    uint64_t n_cosines;
-    struct eval_report *report;
+    struct loss_tally *tally;
+    struct bag_probe *probe;
+    double decode_seconds;
     struct nb_errctx *err;
 };
 
-/* Keeps the worst rows, the worst first; of equals the one seen first. */
-static void note_worst(struct eval_report *report, uint64_t row, double rel_err)
+static double now_s(void)
 {
-    unsigned at = report->n_worst;
-    if (at == EVAL_WORST_ROWS) {
-        if (rel_err <= report->worst[at - 1].rel_err) {
-            return;
-        }
-        at--;
-    } else {
-        report->n_worst++;
-    }
-    for (; at > 0 && report->worst[at - 1].rel_err < rel_err; at--) {
-        report->worst[at] = report->worst[at - 1];
-    }
-    report->worst[at].row = row;
-    report->worst[at].rel_err = rel_err;
-}
-
-static void compare_row(struct eval *eval, uint64_t row, const float *x,
-                        const float *y, struct error_sums *sums)
-{
-    struct nb_row_error error;
-    nb_row_error(x, y, table_info(eval->table)->format.dim, &error);
-    error_sums_add_row(sums, &error);
-    if (error.sq_x > 0) {
-        note_worst(eval->report, row, sqrt(error.sq_err / error.sq_x));
-        if (error.sq_y > 0) {
-            eval->cosine_sum += error.dot / sqrt(error.sq_x) / sqrt(error.sq_y);
-            eval->n_cosines++;
-        }
-    }
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 static int fail_rows(const struct eval *eval, const char *at_least)
@@ -74,18 +45,22 @@ static int compare_block(struct eval *eval, size_t n_rows)
         return fail_rows(eval, "at least ");
     }
     zero_nonfinite(eval->values, n_rows * dim);
+    double start = now_s();
     int rv = nb_decode(table_rows(eval->table), eval->n_rows, n_rows, NB_FP32,
                        eval->decoded);
+    eval->decode_seconds += now_s() - start;
     if (rv != 0) {
         return nb_fail(eval->err, rv, "row %" PRIu64 ": %s", eval->n_rows,
                        nb_strerror(rv));
     }
-    struct error_sums sums = {0};
     for (size_t i = 0; i < n_rows; i++) {
-        compare_row(eval, eval->n_rows + i, eval->values + i * dim,
-                    eval->decoded + i * dim, &sums);
+        struct nb_row_error error;
+        nb_row_error(eval->values + i * dim, eval->decoded + i * dim, dim,
+                     &error);
+        loss_tally_add(eval->tally, eval->n_rows + i, 1, &error);
     }
-    error_sums_add(&eval->sums, &sums);
+    loss_tally_end_block(eval->tally);
+    bag_probe_show(eval->probe, eval->values, n_rows);
     eval->n_rows += n_rows;
     return 0;
 }
@@ -118,19 +93,42 @@ static int compare_all(struct eval *eval, progress_fn *progress,
     return eval->n_rows == info->n_rows ? 0 : fail_rows(eval, "");
 }
 
-static void complete_report(const struct eval *eval)
+static int complete_report(const struct eval *eval, struct eval_report *report)
 {
     const struct table_info *info = table_info(eval->table);
-    struct eval_report *report = eval->report;
+    struct eval_report done = {
+        .losses = loss_tally_losses(eval->tally, info->format.dim),
+        .n_bags = bag_probe_bags(info->format.dim),
+        .decode_seconds = eval->decode_seconds,
+    };
+    int rv =
+        bag_probe_measure(eval->probe, table_rows(eval->table), &done.bags);
+    if (rv != 0) {
+        return nb_fail(eval->err, rv, "pooling: %s", nb_strerror(rv));
+    }
     double values = (double)info->n_rows * info->format.dim;
     double bytes = (double)info->file_bytes;
-    report->n_rows = eval->n_rows;
-    report->stats =
-        error_sums_stats(&eval->sums, eval->n_rows, info->format.dim);
-    report->cosine_mean =
-        eval->n_cosines > 0 ? eval->cosine_sum / (double)eval->n_cosines : 0;
-    report->bits_per_value = 8 * bytes / values;
-    report->compression = sizeof(float) * values / bytes;
+    done.bits_per_value = 8 * bytes / values;
+    done.compression = sizeof(float) * values / bytes;
+    *report = done;
+    return 0;
+}
+
+static int allocate(struct eval *eval)
+{
+    const struct table_info *info = table_info(eval->table);
+    size_t n = block_rows(info->format.dim) * info->format.dim;
+    eval->values = malloc(n * sizeof(float));
+    eval->decoded = malloc(n * sizeof(float));
+    eval->tally = calloc(1, sizeof(*eval->tally));
+    if (eval->values == NULL || eval->decoded == NULL || eval->tally == NULL) {
+        return nb_fail(eval->err, NB_ERR_NOMEM, "out of memory for %zu values",
+                       n);
+    }
+    memset(eval->decoded, 0, n * sizeof(float)); /* page faults cost more than
+                                                    decoding, and are not it */
+    return bag_probe_create(info->n_rows, info->format.dim, NULL, &eval->probe,
+                            eval->err);
 }
 
 int table_eval(const struct table *table, struct source *source,
@@ -143,19 +141,16 @@ int table_eval(const struct table *table, struct source *source,
                        "the table has dim %" PRIu32 ", the source %" PRIu32,
                        info->format.dim, source_dim(source));
     }
-    struct eval_report done = {0};
-    struct eval eval = {
-        .table = table, .source = source, .report = &done, .err = err};
-    size_t n = block_rows(info->format.dim) * info->format.dim;
-    eval.values = malloc(n * sizeof(float));
-    eval.decoded = malloc(n * sizeof(float));
-    int rv = eval.values == NULL || eval.decoded == NULL
-                 ? nb_fail(err, NB_ERR_NOMEM, "out of memory for %zu values", n)
-                 : compare_all(&eval, progress, progress_arg);
+    struct eval eval = {.table = table, .source = source, .err = err};
+    int rv = allocate(&eval);
     if (rv == 0) {
-        complete_report(&eval);
-        *report = done;
+        rv = compare_all(&eval, progress, progress_arg);
     }
+    if (rv == 0) {
+        rv = complete_report(&eval, report);
+    }
+    bag_probe_destroy(eval.probe);
+    free(eval.tally);
     free(eval.decoded);
     free(eval.values);
     return rv;

@@ -7,23 +7,19 @@
 
 #include <stdint.h>
 
+#include "storage/bag_probe.h"
+#include "storage/loss_tally.h"
 #include "storage/source.h"
 #include "storage/table_builder.h"
 #include "storage/table_reader.h"
 
-#define EVAL_WORST_ROWS 10
-
 struct eval_report {
-    uint64_t n_rows;
-    struct table_stats stats;
-    double cosine_mean;    /* of rows with non-zero x and y */
+    struct losses losses;
+    struct bag_errors bags;
+    size_t n_bags;         /* of each size */
     double bits_per_value; /* of the file */
     double compression;    /* fp32 bytes over file bytes */
-    unsigned n_worst;
-    struct {
-        uint64_t row;
-        double rel_err;       /* ||x - y|| / ||x|| */
-    } worst[EVAL_WORST_ROWS]; /* descending, ties by row */
+    double decode_seconds; /* for all rows, in order, to fp32, on one core */
 };
 
 /* Reads `source` from its current position to its end. NB_ERR_INVALID if dim

@@ -52,35 +52,63 @@ static struct table_report report_of(const struct table *table,
 {
     const struct table_info *info = table_info(table);
     return (struct table_report){.format = info->format,
-                                 .n_rows = eval->n_rows,
+                                 .n_rows = eval->losses.n_rows,
                                  .file_bytes = info->file_bytes,
-                                 .stats = eval->stats};
+                                 .stats = eval->losses.stats};
+}
+
+static double decode_us(const struct eval_report *eval)
+{
+    return 1e6 * eval->decode_seconds / (double)eval->losses.n_rows;
 }
 
 static void print_text(const struct eval_args *args, const struct table *table,
                        const struct eval_report *eval)
 {
     const struct table_report report = report_of(table, eval);
+    const struct losses *losses = &eval->losses;
     printf("%s against %s: %s x %u values\n", args->file, args->against,
-           text_counted(eval->n_rows, "row").text, report.format.dim);
+           text_counted(losses->n_rows, "row").text, report.format.dim);
     table_report_print(&report);
-    printf("  cosine   %.6f on average, between a row and its original\n",
-           eval->cosine_mean);
+    printf("  cosine   %.6f on average, %.6f or less for 1 %% of the rows\n",
+           losses->cosine_mean, losses->cosine_p1);
     printf("  ratio    fp32 is %.2f times as large\n", eval->compression);
+    printf("  decode   %.3f us a row, on one core\n", decode_us(eval));
+    printf("  bags     sums of");
+    for (size_t i = 0; i < BAG_SIZES; i++) {
+        printf("%s %s: %.5f", i > 0 ? "," : "",
+               text_counted(BAG_IDS[i], "id").text, eval->bags.nl2[i]);
+    }
+    printf(" (relative l2 error, %s each)\n",
+           text_counted(eval->n_bags, "bag").text);
     printf("  worst rows, ||x - y|| / ||x||:\n");
-    for (unsigned i = 0; i < eval->n_worst; i++) {
-        printf("    row %-12s %.4f\n", text_count(eval->worst[i].row).text,
-               eval->worst[i].rel_err);
+    for (unsigned i = 0; i < losses->n_worst; i++) {
+        printf("    row %-12s %.4f\n", text_count(losses->worst[i].row).text,
+               losses->worst[i].rel_err);
     }
 }
 
-static json_t *json_worst(const struct eval_report *eval)
+static json_t *json_bags(const struct eval_report *eval)
 {
     json_t *list = json_array();
-    for (unsigned i = 0; i < eval->n_worst; i++) {
+    for (size_t i = 0; i < BAG_SIZES; i++) {
+        json_t *size = json_object();
+        json_put(&size, "ids", json_count(BAG_IDS[i]));
+        json_put(&size, "bags", json_count(eval->n_bags));
+        json_put(&size, "relative_error", json_number(eval->bags.nl2[i]));
+        json_append(&list, size);
+    }
+    return list;
+}
+
+static json_t *json_worst(const struct losses *losses)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < losses->n_worst; i++) {
+        const struct worst_row *worst = &losses->worst[i];
         json_t *row = json_object();
-        json_put(&row, "row", json_count(eval->worst[i].row));
-        json_put(&row, "relative_error", json_number(eval->worst[i].rel_err));
+        json_put(&row, "row", json_count(worst->row));
+        json_put(&row, "relative_error", json_number(worst->rel_err));
         json_append(&list, row);
     }
     return list;
@@ -94,9 +122,12 @@ static int print_json(const struct eval_args *args, const struct table *table,
     json_put(&object, "file", json_text(args->file));
     json_put(&object, "against", json_text(args->against));
     table_report_json(&report, &object);
-    json_put(&object, "cosine_mean", json_number(eval->cosine_mean));
+    json_put(&object, "cosine_mean", json_number(eval->losses.cosine_mean));
+    json_put(&object, "cosine_p1", json_number(eval->losses.cosine_p1));
     json_put(&object, "compression", json_number(eval->compression));
-    json_put(&object, "worst_rows", json_worst(eval));
+    json_put(&object, "decode_us_per_row", json_number(decode_us(eval)));
+    json_put(&object, "bags", json_bags(eval));
+    json_put(&object, "worst_rows", json_worst(&eval->losses));
     return json_line_print("eval", object);
 }
 

@@ -63,19 +63,21 @@ START_TEST(agrees_with_the_builder)
     ck_assert_int_eq(source_open(SAMPLE, &AUTO, &source, &err), 0);
     ck_assert_int_eq(
         table_eval(table, source, count_calls, &calls, &report, &err), 0);
-    ck_assert_uint_eq(report.n_rows, 2444);
-    ck_assert(report.stats.nl2 == built.stats.nl2);
-    ck_assert(report.stats.mse == built.stats.mse);
-    ck_assert(report.stats.max_abs == built.stats.max_abs);
-    ck_assert(report.cosine_mean > 0.99 && report.cosine_mean < 1);
+    ck_assert_uint_eq(report.losses.n_rows, 2444);
+    ck_assert(report.losses.stats.nl2 == built.stats.nl2);
+    ck_assert(report.losses.stats.mse == built.stats.mse);
+    ck_assert(report.losses.stats.max_abs == built.stats.max_abs);
+    ck_assert(report.losses.cosine_mean > 0.99 &&
+              report.losses.cosine_mean < 1);
     double values = 2444.0 * 50;
     double bytes = (double)built.file_bytes;
     ck_assert(fabs(report.bits_per_value - 8 * bytes / values) < 1e-12);
     ck_assert(fabs(report.compression - 4 * values / bytes) < 1e-12);
     ck_assert_uint_gt(calls, 0);
-    ck_assert_uint_eq(report.n_worst, EVAL_WORST_ROWS);
-    for (unsigned i = 1; i < EVAL_WORST_ROWS; i++) {
-        ck_assert(report.worst[i].rel_err <= report.worst[i - 1].rel_err);
+    ck_assert_uint_eq(report.losses.n_worst, LOSS_WORST_ROWS);
+    for (unsigned i = 1; i < LOSS_WORST_ROWS; i++) {
+        ck_assert(report.losses.worst[i].rel_err <=
+                  report.losses.worst[i - 1].rel_err);
     }
     source_close(source);
     table_close(table);
@@ -96,19 +98,19 @@ START_TEST(by_hand)
     struct eval_report report;
     ck_assert_int_eq(table_eval(table, source, NULL, NULL, &report, &err), 0);
     /* Squares of errors: 16, 25, 0, 1; of x: 362, 25, 904, 289. */
-    ck_assert(fabs(report.stats.nl2 - sqrt(42.0 / 1580)) < 1e-12);
-    ck_assert(fabs(report.stats.mse - 42.0 / 12) < 1e-12);
-    ck_assert(report.stats.max_abs == 4);
-    ck_assert_uint_eq(report.n_worst, 4);
+    ck_assert(fabs(report.losses.stats.nl2 - sqrt(42.0 / 1580)) < 1e-12);
+    ck_assert(fabs(report.losses.stats.mse - 42.0 / 12) < 1e-12);
+    ck_assert(report.losses.stats.max_abs == 4);
+    ck_assert_uint_eq(report.losses.n_worst, 4);
     static const uint64_t rows[] = {1, 0, 3, 2};
     const double errors[] = {1, sqrt(16.0 / 362), sqrt(1.0 / 289), 0};
     for (size_t i = 0; i < 4; i++) {
-        ck_assert_uint_eq(report.worst[i].row, rows[i]);
-        ck_assert(fabs(report.worst[i].rel_err - errors[i]) < 1e-12);
+        ck_assert_uint_eq(report.losses.worst[i].row, rows[i]);
+        ck_assert(fabs(report.losses.worst[i].rel_err - errors[i]) < 1e-12);
     }
     /* The row whose y is zero has no cosine. */
     double cosine = 286 / sqrt(362.0 * 226) + 1 + 281 / sqrt(289.0 * 274);
-    ck_assert(fabs(report.cosine_mean - cosine / 3) < 1e-12);
+    ck_assert(fabs(report.losses.cosine_mean - cosine / 3) < 1e-12);
     source_close(source);
     table_close(table);
 }
@@ -133,10 +135,10 @@ START_TEST(worst_rows_of_equals_are_the_first)
     struct source *source = open_text(text);
     struct eval_report report;
     ck_assert_int_eq(table_eval(table, source, NULL, NULL, &report, &err), 0);
-    ck_assert_uint_eq(report.n_worst, EVAL_WORST_ROWS);
-    ck_assert_uint_eq(report.worst[0].row, 12);
-    for (unsigned i = 1; i < EVAL_WORST_ROWS; i++) {
-        ck_assert_uint_eq(report.worst[i].row, i - 1);
+    ck_assert_uint_eq(report.losses.n_worst, LOSS_WORST_ROWS);
+    ck_assert_uint_eq(report.losses.worst[0].row, 12);
+    for (unsigned i = 1; i < LOSS_WORST_ROWS; i++) {
+        ck_assert_uint_eq(report.losses.worst[i].row, i - 1);
     }
     source_close(source);
     table_close(table);
@@ -152,7 +154,7 @@ START_TEST(nonfinite_counts_as_zero)
     struct source *source = open_text(text);
     struct eval_report report;
     ck_assert_int_eq(table_eval(table, source, NULL, NULL, &report, &err), 0);
-    ck_assert(report.stats.max_abs == 0);
+    ck_assert(report.losses.stats.max_abs == 0);
     source_close(source);
     table_close(table);
 }
