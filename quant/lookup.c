@@ -8,22 +8,25 @@
 
 /* A request for rows, decoded or as they are. */
 struct lookup {
-    struct window window;
+    struct row_source source;
+    struct window windows[2];
     struct kernel_job job;
     const struct kernel *kernel; /* NULL: NB_PACKED */
     size_t out_bytes;            /* of a row of the result */
+    bool by_id;                  /* or rows one after the other */
+    uint64_t first;              /* of those */
 };
 
 static int lookup_init(struct lookup *lookup, const struct kernel *kernel,
                        uint32_t dtype)
 {
-    const struct nb_format *format = &lookup->window.rows->format;
+    const struct nb_format *format = &lookup->source.rows->format;
 
-    window_job(&lookup->window, &lookup->job);
+    row_source_job(&lookup->source, &lookup->job);
     lookup->job.dtype = dtype;
     if (dtype == NB_PACKED) {
         lookup->kernel = NULL;
-        lookup->out_bytes = lookup->window.row_bytes;
+        lookup->out_bytes = lookup->source.row_bytes;
         return 0;
     }
     if (nb_dtype_bytes(dtype) == 0) {
@@ -39,81 +42,117 @@ static int lookup_init(struct lookup *lookup, const struct kernel *kernel,
     return 0;
 }
 
-/* n rows from at[first] on, none of them NULL. */
-static void copy_rows(const struct lookup *lookup, size_t first, size_t n,
-                      uint8_t *out)
+/* The job's rows as they are. */
+static void copy_rows(const struct kernel_job *job)
 {
-    const uint8_t *const *at = lookup->window.at + first;
-    size_t bytes = lookup->out_bytes;
-
-    for (size_t i = 0; i < n; i++) {
-        kernel_prefetch(at[i + KERNEL_AHEAD], bytes);
-        memcpy(out + i * bytes, at[i], bytes);
+    for (size_t i = 0; i < job->n_rows; i++) {
+        kernel_prefetch_ahead(job, i, 1);
+        memcpy(job->out + i * job->row_bytes, job->rows[i], job->row_bytes);
     }
 }
 
-static void decode_rows(struct lookup *lookup, size_t first, size_t n,
+/* Rows i to end of the window, none of them NULL. Those of the next window that
+ * have the same places are prefetched. */
+static void decode_rows(struct lookup *lookup, const struct window *window,
+                        const struct window *next, size_t i, size_t end,
                         uint8_t *out)
 {
+    struct kernel_job *job = &lookup->job;
+
+    job->rows = window->at + i;
+    job->n_rows = end - i;
+    job->ahead = next->at + i;
+    job->n_ahead = next->n > i ? next->n - i : 0;
+    job->out = out + i * lookup->out_bytes;
     if (lookup->kernel == NULL) {
-        copy_rows(lookup, first, n, out);
-        return;
+        copy_rows(job);
+    } else {
+        kernel_run(lookup->kernel, job);
     }
-    lookup->job.rows = lookup->window.at + first;
-    lookup->job.n_rows = n;
-    lookup->job.out = out;
-    kernel_run(lookup->kernel, &lookup->job);
 }
 
-/* The window's n rows; zeros for those that are not there. */
-static void decode_window(struct lookup *lookup, size_t n, uint8_t *out)
+/* The window's rows; zeros for those that are not there. */
+static void decode_window(struct lookup *lookup, const struct window *window,
+                          const struct window *next, uint8_t *out)
 {
-    const uint8_t **at = lookup->window.at;
-    size_t done = 0;
+    size_t bytes = lookup->out_bytes;
+    size_t i = 0;
 
-    if (lookup->window.unseen == 0 || lookup->window.absent != NULL) {
-        decode_rows(lookup, 0, n, out);
-        return;
-    }
-    while (done < n) {
-        size_t end = done;
-        while (end < n && at[end] != NULL) {
-            end++;
+    while (i < window->n) {
+        size_t end = window->n;
+        if (window_has_gaps(&lookup->source, window)) {
+            for (; i < end && window->at[i] == NULL; i++) {
+                memset(out + i * bytes, 0, bytes);
+            }
+            for (end = i; end < window->n && window->at[end] != NULL;) {
+                end++;
+            }
         }
-        size_t zeros = end;
-        while (zeros < n && at[zeros] == NULL) {
-            at[zeros++] = lookup->window.rows->base; /* may be prefetched */
-        }
-        decode_rows(lookup, done, end - done, out + done * lookup->out_bytes);
-        memset(out + end * lookup->out_bytes, 0,
-               (zeros - end) * lookup->out_bytes);
-        done = zeros;
+        decode_rows(lookup, window, next, i, end, out);
+        i = end;
     }
+    window_prefetch(next, &lookup->source, window->n);
+}
+
+/* Ids (or rows) i and up of n, as many as fit. */
+static int load(struct lookup *lookup, struct window *window, size_t i,
+                size_t n)
+{
+    size_t most = lookup->source.window_ids;
+    size_t part = n - i < most ? n - i : most;
+
+    if (lookup->by_id) {
+        return window_load(window, &lookup->source, i, part);
+    }
+    window_load_rows(window, &lookup->source, lookup->first + i, part);
+    return 0;
+}
+
+/* Window after window; while one is decoded the next is prefetched. */
+static int lookup_all(struct lookup *lookup, size_t n, uint8_t *out,
+                      uint64_t *unseen)
+{
+    struct window *window = &lookup->windows[0];
+    struct window *next = &lookup->windows[1];
+    size_t done = 0;
+    int rv = load(lookup, window, 0, n);
+
+    if (rv != 0) {
+        return rv;
+    }
+    window_prefetch(window, &lookup->source, 0);
+    *unseen = 0;
+    while (window->n > 0) {
+        rv = load(lookup, next, done + window->n, n);
+        if (rv != 0) {
+            return rv;
+        }
+        decode_window(lookup, window, next, out + done * lookup->out_bytes);
+        *unseen += window->unseen;
+        done += window->n;
+        struct window *decoded = window;
+        window = next;
+        next = decoded;
+    }
+    return 0;
 }
 
 int batch_lookup(const struct kernel *kernel, const struct nb_rows *rows,
                  const struct nb_lookup *request, void *out, uint64_t *unseen)
 {
     struct lookup lookup;
-    const struct nb_ids *ids = &request->ids;
-    uint64_t total = 0;
+    uint64_t total;
 
-    int rv = window_init(&lookup.window, rows, ids, &request->unseen);
+    int rv =
+        row_source_init(&lookup.source, rows, &request->ids, &request->unseen);
     if (rv == 0) {
         rv = lookup_init(&lookup, kernel, request->dtype);
     }
-    for (size_t i = 0; rv == 0 && i < ids->n; i += WINDOW_IDS) {
-        size_t n = ids->n - i < WINDOW_IDS ? ids->n - i : WINDOW_IDS;
-        rv = window_load(&lookup.window, i, n);
-        if (rv != 0) {
-            break;
-        }
-        if (i == 0) {
-            window_prefetch(&lookup.window, n);
-        }
-        decode_window(&lookup, n, (uint8_t *)out + i * lookup.out_bytes);
-        total += lookup.window.unseen;
+    if (rv != 0) {
+        return rv;
     }
+    lookup.by_id = true;
+    rv = lookup_all(&lookup, request->ids.n, out, &total);
     if (rv == 0) {
         *unseen = total;
     }
@@ -132,8 +171,9 @@ int nb_decode(const struct nb_rows *rows, uint64_t first, size_t n_rows,
     static const struct nb_ids no_ids;
     static const struct nb_unseen_policy no_policy;
     struct lookup lookup;
+    uint64_t unseen;
 
-    int rv = window_init(&lookup.window, rows, &no_ids, &no_policy);
+    int rv = row_source_init(&lookup.source, rows, &no_ids, &no_policy);
     if (rv == 0) {
         rv = lookup_init(&lookup, NULL, dtype);
     }
@@ -143,10 +183,7 @@ int nb_decode(const struct nb_rows *rows, uint64_t first, size_t n_rows,
     if (first > rows->n_rows || n_rows > rows->n_rows - first) {
         return NB_ERR_INVALID;
     }
-    for (size_t i = 0; i < n_rows; i += WINDOW_IDS) {
-        size_t n = n_rows - i < WINDOW_IDS ? n_rows - i : WINDOW_IDS;
-        window_load_rows(&lookup.window, first + i, n);
-        decode_window(&lookup, n, (uint8_t *)out + i * lookup.out_bytes);
-    }
-    return 0;
+    lookup.by_id = false;
+    lookup.first = first;
+    return lookup_all(&lookup, n_rows, out, &unseen);
 }

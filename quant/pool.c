@@ -4,18 +4,47 @@
 #include "quant/batch.h"
 #include "quant/window.h"
 
-/* A request's pooling. Bags are taken as many at a time as fit a window; one
- * that does not fit is done in parts, tile by tile. */
+/* What is pooled at once: whole bags that fit a window, or a part of a bag that
+ * does not. */
+struct step {
+    size_t first; /* id */
+    size_t n;     /* ids */
+    size_t bag;   /* the first */
+    size_t n_bags;
+    uint32_t col; /* part of a bag: the first column of the one tile */
+    bool whole;   /* whole bags, all tiles */
+    bool resume;  /* part: rows of the bag came before */
+    bool suspend; /* part: more of the bag comes after */
+};
+
+/* A step and its rows. */
+struct stage {
+    struct step step;
+    struct window window;
+    const uint32_t *counts; /* rows of each bag: the lengths, or these */
+    uint32_t seen[WINDOW_IDS];
+    const float *weights; /* one a row or NULL: the request's, or these */
+    float seen_weights[WINDOW_IDS];
+};
+
+/* A request. Bags are taken as many at a time as fit a window; a longer one is
+ * done in parts of WINDOW_IDS, tile by tile. While a stage is pooled the rows
+ * of the next are prefetched. */
 struct pooling {
     const struct nb_pool *request;
     const struct kernel *kernel;
-    struct window window;
+    struct row_source source;
+    struct stage stages[2];
     struct kernel_job job;
+    struct kernel_sums sums; /* of a bag in parts */
+    /* Where the next step begins. */
+    size_t bag;
+    size_t first;
+    uint32_t done; /* ids of the bag, if in parts */
+    uint32_t col;
+    bool any; /* rows of the bag were seen */
     uint64_t unseen;
-    bool prefetched;
-    /* Of the seen rows, where some ids stand for nothing. */
-    uint32_t counts[WINDOW_IDS];
-    float weights[WINDOW_IDS];
+    uint8_t *out;
 };
 
 static int check_request(const struct nb_pool *request)
@@ -41,8 +70,8 @@ static int pooling_init(struct pooling *pooling, const struct kernel *kernel,
                         const struct nb_pool *request)
 {
     enum kernel_op op = request->pooling == NB_MAX ? KERNEL_max : KERNEL_sum;
-    int rv =
-        window_init(&pooling->window, rows, &request->ids, &request->unseen);
+    int rv = row_source_init(&pooling->source, rows, &request->ids,
+                             &request->unseen);
     if (rv == 0) {
         rv = check_request(request);
     }
@@ -55,167 +84,214 @@ static int pooling_init(struct pooling *pooling, const struct kernel *kernel,
         return NB_ERR_UNSUPPORTED;
     }
     pooling->request = request;
+    pooling->bag = 0;
+    pooling->first = 0;
+    pooling->done = 0;
+    pooling->col = 0;
+    pooling->any = false;
     pooling->unseen = 0;
-    pooling->prefetched = false;
-    window_job(&pooling->window, &pooling->job);
+    row_source_job(&pooling->source, &pooling->job);
     pooling->job.dtype = request->dtype;
     pooling->job.out_stride = rows->format.dim * nb_dtype_bytes(request->dtype);
     return 0;
 }
 
-/* Leaves the seen rows of n ids, and their counts and weights. */
-static void drop_unseen(struct pooling *pooling, const uint32_t *lengths,
-                        size_t n_bags, const float *weights, size_t n)
+/* ---- steps ----------------------------------------------------------- */
+
+/* The next part of a bag longer than a window. After its last part comes the
+ * next tile, and after the last tile the next bag. */
+static struct step next_part(struct pooling *pooling, uint32_t length)
 {
-    const uint8_t **at = pooling->window.at;
+    uint32_t left = length - pooling->done;
+    uint32_t n = left < WINDOW_IDS ? left : WINDOW_IDS;
+    struct step step = {.first = pooling->first + pooling->done,
+                        .n = n,
+                        .bag = pooling->bag,
+                        .n_bags = 1,
+                        .col = pooling->col,
+                        .suspend = n < left};
+
+    pooling->done += n;
+    if (pooling->done == length) {
+        pooling->done = 0;
+        pooling->col += pooling->kernel->tile;
+    }
+    if (pooling->col >= pooling->job.dim) {
+        pooling->col = 0;
+        pooling->first += length;
+        pooling->bag++;
+    }
+    return step;
+}
+
+/* As many bags as fit. The window is not filled up where a long bag begins. */
+static struct step next_bags(struct pooling *pooling)
+{
+    const struct nb_pool *request = pooling->request;
+    size_t most = pooling->source.window_ids;
+    struct step step = {
+        .first = pooling->first, .bag = pooling->bag, .whole = true};
+
+    while (pooling->bag < request->n_bags && step.n_bags < WINDOW_IDS) {
+        uint32_t length = request->lengths[pooling->bag];
+        if (step.n_bags > 0 && length > most - step.n) {
+            break;
+        }
+        step.n += length;
+        step.n_bags++;
+        pooling->bag++;
+        most = most > step.n ? most : step.n; /* one bag is always taken */
+    }
+    pooling->first += step.n;
+    return step;
+}
+
+/* n_bags is 0 after the last step. */
+static struct step next_step(struct pooling *pooling)
+{
+    const struct nb_pool *request = pooling->request;
+
+    if (pooling->bag == request->n_bags) {
+        return (struct step){.n_bags = 0};
+    }
+    uint32_t length = request->lengths[pooling->bag];
+    return length > WINDOW_IDS ? next_part(pooling, length)
+                               : next_bags(pooling);
+}
+
+/* ---- stages ---------------------------------------------------------- */
+
+/* Leaves the seen rows, and their counts and weights. */
+static void drop_unseen(struct pooling *pooling, struct stage *stage,
+                        const uint32_t *lengths)
+{
+    const uint8_t **at = stage->window.at;
+    const float *weights = stage->weights;
     size_t from = 0;
     size_t to = 0;
 
-    for (size_t b = 0; b < n_bags; b++) {
+    for (size_t b = 0; b < stage->step.n_bags; b++) {
         size_t end = from + lengths[b];
         size_t start = to;
         for (; from < end; from++) {
             if (at[from] != NULL) {
-                pooling->weights[to] = weights != NULL ? weights[from] : 0;
+                stage->seen_weights[to] = weights != NULL ? weights[from] : 0;
                 at[to++] = at[from];
             }
         }
-        pooling->counts[b] = (uint32_t)(to - start);
+        stage->seen[b] = (uint32_t)(to - start);
     }
-    for (size_t i = 0; i < KERNEL_AHEAD; i++) {
-        at[to + i] = at[n + i];
-    }
-    pooling->job.counts = pooling->counts;
-    pooling->job.weights = weights != NULL ? pooling->weights : NULL;
+    window_end(&stage->window, &pooling->source, to);
+    stage->counts = stage->seen;
+    stage->weights = weights != NULL ? stage->seen_weights : NULL;
 }
 
-/* Makes a job of n ids from `first` on, in bags of these lengths. */
-static int load_bags(struct pooling *pooling, size_t first, size_t n,
-                     const uint32_t *lengths, size_t n_bags)
-{
-    const float *weights = pooling->request->weights;
-    struct kernel_job *job = &pooling->job;
-
-    int rv = window_load(&pooling->window, first, n);
-    if (rv != 0) {
-        return rv;
-    }
-    if (!pooling->prefetched) {
-        window_prefetch(&pooling->window, n);
-        pooling->prefetched = true;
-    }
-    job->counts = lengths;
-    job->n_bags = n_bags;
-    job->weights = weights != NULL ? weights + first : NULL;
-    if (pooling->window.unseen > 0 && pooling->window.absent == NULL) {
-        drop_unseen(pooling, lengths, n_bags, job->weights, n);
-    }
-    return 0;
-}
-
-static void set_tile(struct kernel_job *job, const struct kernel *kernel,
-                     uint32_t col, uint8_t *out)
-{
-    uint32_t left = job->dim - col;
-    job->col = col;
-    job->width = left < kernel->tile ? left : kernel->tile;
-    job->out = out + col * nb_dtype_bytes(job->dtype);
-}
-
-/* Bags that fit a window. */
-static int pool_bags(struct pooling *pooling, size_t first, size_t n,
-                     size_t bag, size_t n_bags, uint8_t *out)
+/* Takes the next step's rows. */
+static int load(struct pooling *pooling, struct stage *stage)
 {
     const struct nb_pool *request = pooling->request;
-    const uint32_t *lengths = request->lengths + bag;
-    struct kernel_job *job = &pooling->job;
 
-    int rv = load_bags(pooling, first, n, lengths, n_bags);
+    stage->step = next_step(pooling);
+    struct step *step = &stage->step;
+    int rv =
+        window_load(&stage->window, &pooling->source, step->first, step->n);
     if (rv != 0) {
         return rv;
     }
-    job->lengths = request->pooling == NB_MEAN ? lengths : NULL;
-    for (uint32_t col = 0; col < job->dim; col += pooling->kernel->tile) {
-        set_tile(job, pooling->kernel, col, out);
-        kernel_run(pooling->kernel, job);
+    uint32_t length = (uint32_t)step->n;
+    stage->counts = request->lengths + step->bag;
+    if (!step->whole) {
+        stage->seen[0] = length;
+        stage->counts = stage->seen;
     }
-    pooling->unseen += pooling->window.unseen;
+    stage->weights =
+        request->weights != NULL ? request->weights + step->first : NULL;
+    if (window_has_gaps(&pooling->source, &stage->window)) {
+        drop_unseen(pooling, stage,
+                    step->whole ? request->lengths + step->bag : &length);
+    }
+    if (step->whole || step->col == 0) {
+        pooling->unseen += stage->window.unseen;
+    }
+    if (!step->whole) {
+        step->resume = pooling->any;
+        pooling->any = step->suspend && (pooling->any || stage->window.n > 0);
+    }
     return 0;
 }
 
-/* One tile of a bag of any size. */
-static int pool_tile(struct pooling *pooling, size_t first, uint32_t length,
-                     uint32_t col, uint8_t *out)
+static void run_tile(struct pooling *pooling, const struct step *step,
+                     uint32_t col)
 {
-    struct kernel_sums sums;
     struct kernel_job *job = &pooling->job;
-    uint64_t unseen = 0;
+    uint32_t left = job->dim - col;
+    uint32_t tile = pooling->kernel->tile;
 
-    set_tile(job, pooling->kernel, col, out);
-    job->sums = &sums;
-    job->resume = false;
-    job->lengths = pooling->request->pooling == NB_MEAN ? &length : NULL;
-    for (uint32_t done = 0; done < length;) {
-        uint32_t left = length - done;
-        uint32_t n = left < WINDOW_IDS ? left : WINDOW_IDS;
-        int rv = load_bags(pooling, first + done, n, &n, 1);
-        if (rv != 0) {
-            return rv;
-        }
-        job->suspend = n < left;
-        kernel_run(pooling->kernel, job);
-        job->resume = job->resume || job->counts[0] > 0;
-        unseen += pooling->window.unseen;
-        done += n;
-    }
-    pooling->unseen += col == 0 ? unseen : 0;
-    job->sums = NULL;
-    job->resume = false;
-    return 0;
+    job->col = col;
+    job->width = left < tile ? left : tile;
+    job->out = pooling->out + step->bag * job->out_stride +
+               col * nb_dtype_bytes(job->dtype);
+    kernel_run(pooling->kernel, job);
+    job->n_ahead = 0;
 }
 
-static int pool_long_bag(struct pooling *pooling, size_t first, uint32_t length,
-                         uint8_t *out)
+static void run(struct pooling *pooling, const struct stage *stage,
+                const struct stage *next)
 {
-    for (uint32_t col = 0; col < pooling->job.dim;
-         col += pooling->kernel->tile) {
-        int rv = pool_tile(pooling, first, length, col, out);
-        if (rv != 0) {
-            return rv;
-        }
+    const struct step *step = &stage->step;
+    const uint32_t *lengths = pooling->request->lengths + step->bag;
+    struct kernel_job *job = &pooling->job;
+
+    job->rows = stage->window.at;
+    job->n_rows = stage->window.n;
+    job->ahead = next->window.at;
+    job->n_ahead = next->window.n;
+    job->counts = stage->counts;
+    job->n_bags = step->n_bags;
+    job->weights = stage->weights;
+    job->lengths = pooling->request->pooling == NB_MEAN ? lengths : NULL;
+    job->sums = step->whole ? NULL : &pooling->sums;
+    job->resume = step->resume;
+    job->suspend = step->suspend;
+    if (!step->whole) {
+        run_tile(pooling, step, step->col);
+        return;
     }
-    return 0;
+    for (uint32_t col = 0; col < job->dim; col += pooling->kernel->tile) {
+        run_tile(pooling, step, col);
+    }
 }
 
 int batch_pool(const struct kernel *kernel, const struct nb_rows *rows,
                const struct nb_pool *request, void *out, uint64_t *unseen)
 {
     struct pooling pooling;
-    const uint32_t *lengths = request->lengths;
-    size_t first = 0;
-    size_t bag = 0;
+    struct stage *stage = &pooling.stages[0];
+    struct stage *next = &pooling.stages[1];
 
     int rv = pooling_init(&pooling, kernel, rows, request);
-    while (rv == 0 && bag < request->n_bags) {
-        uint8_t *to = (uint8_t *)out + bag * pooling.job.out_stride;
-        size_t n = lengths[bag];
-        size_t end = bag + 1;
-        if (n > WINDOW_IDS) {
-            rv = pool_long_bag(&pooling, first, lengths[bag], to);
-        } else {
-            while (end < request->n_bags && end - bag < WINDOW_IDS &&
-                   lengths[end] <= WINDOW_IDS - n) {
-                n += lengths[end++];
-            }
-            rv = pool_bags(&pooling, first, n, bag, end - bag, to);
+    if (rv != 0) {
+        return rv;
+    }
+    pooling.out = out;
+    rv = load(&pooling, stage);
+    if (rv != 0) {
+        return rv;
+    }
+    window_prefetch(&stage->window, &pooling.source, 0);
+    while (stage->step.n_bags > 0) {
+        rv = load(&pooling, next);
+        if (rv != 0) {
+            return rv;
         }
-        first += n;
-        bag = end;
+        run(&pooling, stage, next);
+        window_prefetch(&next->window, &pooling.source, stage->window.n);
+        struct stage *done = stage;
+        stage = next;
+        next = done;
     }
-    if (rv == 0) {
-        *unseen = pooling.unseen;
-    }
-    return rv;
+    *unseen = pooling.unseen;
+    return 0;
 }
 
 int nb_pool(const struct nb_rows *rows, const struct nb_pool *request,

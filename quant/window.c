@@ -33,21 +33,36 @@ static int check_ids(const struct nb_ids *ids)
     return both || (none && ids->n > 0) ? NB_ERR_INVALID : 0;
 }
 
-int window_init(struct window *window, const struct nb_rows *rows,
-                const struct nb_ids *ids, const struct nb_unseen_policy *policy)
+/* A row takes its bytes and half a line at either end. */
+static size_t window_ids(size_t row_bytes)
 {
-    int rv = check_rows(rows, &window->row_bytes);
+    const size_t half_l1 = (size_t)24 * 1024;
+    const size_t least = 32;
+    size_t ids = half_l1 / (row_bytes + KERNEL_LINE);
+
+    if (ids < least) {
+        return least;
+    }
+    return ids < WINDOW_IDS ? ids : WINDOW_IDS;
+}
+
+int row_source_init(struct row_source *source, const struct nb_rows *rows,
+                    const struct nb_ids *ids,
+                    const struct nb_unseen_policy *policy)
+{
+    int rv = check_rows(rows, &source->row_bytes);
     if (rv == 0) {
         rv = check_ids(ids);
     }
     if (rv != 0) {
         return rv;
     }
-    window->rows = rows;
-    window->locate = kernel_find(KERNEL_locate, CODEC_any);
-    window->ids = ids;
-    window->absent = NULL;
-    window->refuse = false;
+    source->rows = rows;
+    source->ids = ids;
+    source->window_ids = window_ids(source->row_bytes);
+    source->locate = kernel_find(KERNEL_locate, CODEC_any);
+    source->absent = NULL;
+    source->refuse = false;
     switch (policy->action) {
     case NB_UNSEEN_ZERO:
         return 0;
@@ -55,86 +70,71 @@ int window_init(struct window *window, const struct nb_rows *rows,
         if (policy->default_row >= rows->n_rows) {
             return NB_ERR_INVALID;
         }
-        window->absent = row_at(rows, policy->default_row);
+        source->absent = row_at(rows, policy->default_row);
         return 0;
     case NB_UNSEEN_ERROR:
-        window->refuse = true;
+        source->refuse = true;
         return 0;
     default:
         return NB_ERR_INVALID;
     }
 }
 
-/* Points at[0..n) at the rows of n ids; returns how many are not there. */
-static uint64_t locate(const struct window *window, size_t first, size_t n,
-                       const uint8_t *absent, const uint8_t **at)
+void window_end(struct window *window, const struct row_source *source,
+                size_t n)
 {
-    const struct nb_rows *rows = window->rows;
-    const struct nb_ids *all = window->ids;
-    uint64_t unseen = 0;
-    struct kernel_ids ids = {
-        .u64 = all->u64 != NULL ? all->u64 + first : NULL,
-        .u32 = all->u32 != NULL ? all->u32 + first : NULL,
+    window->n = n;
+    for (size_t i = 0; i < KERNEL_PAD; i++) {
+        window->at[n + i] = source->rows->base;
+    }
+}
+
+int window_load(struct window *window, const struct row_source *source,
+                size_t first, size_t n)
+{
+    const struct nb_rows *rows = source->rows;
+    const struct nb_ids *ids = source->ids;
+    struct kernel_ids part = {
+        .u64 = ids->u64 != NULL ? ids->u64 + first : NULL,
+        .u32 = ids->u32 != NULL ? ids->u32 + first : NULL,
         .n = n,
         .base = (uintptr_t)rows->base,
         .stride = rows->stride,
         .n_rows = rows->n_rows,
-        .absent = absent,
-        .at = at,
-        .unseen = &unseen,
+        .absent = source->absent,
+        .at = window->at,
+        .unseen = &window->unseen,
     };
-    kernel_run_locate(window->locate, &ids);
-    return unseen;
+    kernel_run_locate(source->locate, &part);
+    window_end(window, source, n);
+    return source->refuse && window->unseen > 0 ? NB_ERR_UNSEEN : 0;
 }
 
-static void fill(const uint8_t **at, size_t n, const uint8_t *row)
+void window_load_rows(struct window *window, const struct row_source *source,
+                      uint64_t first, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        at[i] = row;
+        window->at[i] = row_at(source->rows, first + i);
     }
-}
-
-int window_load(struct window *window, size_t first, size_t n)
-{
-    const uint8_t *base = window->rows->base;
-    size_t left = window->ids->n - first - n;
-    size_t ahead = left < KERNEL_AHEAD ? left : KERNEL_AHEAD;
-
-    window->unseen = locate(window, first, n, window->absent, window->at);
-    locate(window, first + n, ahead, base, window->at + n);
-    fill(window->at + n + ahead, KERNEL_AHEAD - ahead, base);
-    return window->refuse && window->unseen > 0 ? NB_ERR_UNSEEN : 0;
-}
-
-void window_load_rows(struct window *window, uint64_t first, size_t n)
-{
-    const struct nb_rows *rows = window->rows;
-    uint64_t left = rows->n_rows - first;
-    size_t ahead = left < n + KERNEL_AHEAD ? (size_t)left : n + KERNEL_AHEAD;
-
-    for (size_t i = 0; i < ahead; i++) {
-        window->at[i] = row_at(rows, first + i);
-    }
-    fill(window->at + ahead, n + KERNEL_AHEAD - ahead, rows->base);
     window->unseen = 0;
+    window_end(window, source, n);
 }
 
-void window_prefetch(const struct window *window, size_t n)
+void window_prefetch(const struct window *window,
+                     const struct row_source *source, size_t first)
 {
-    size_t first = n < KERNEL_AHEAD ? n : KERNEL_AHEAD;
-    for (size_t i = 0; i < first; i++) {
+    for (size_t i = first; i < window->n; i++) {
         if (window->at[i] != NULL) {
-            kernel_prefetch(window->at[i], window->row_bytes);
+            kernel_prefetch(window->at[i], source->row_bytes);
         }
     }
 }
 
-void window_job(const struct window *window, struct kernel_job *job)
+void row_source_job(const struct row_source *source, struct kernel_job *job)
 {
     *job = (struct kernel_job){
-        .rows = window->at,
-        .row_bytes = window->row_bytes,
-        .dim = window->rows->format.dim,
-        .scales = window->rows->format.scales,
+        .row_bytes = source->row_bytes,
+        .dim = source->rows->format.dim,
+        .scales = source->rows->format.scales,
     };
 }

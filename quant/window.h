@@ -3,8 +3,9 @@
 
 /*
  * A request's ids, a window at a time, as pointers to rows. Kernels see
- * pointers only: neither the type of ids, nor strides, nor unseen ids. A window
- * is of fixed size and lives on the stack.
+ * pointers only: neither the type of ids, nor strides, nor unseen ids. Windows
+ * are of fixed size and live on the stack, two at a time: while the rows of one
+ * are worked on, those of the next are prefetched.
  */
 #ifndef NB_QUANT_WINDOW_H
 #define NB_QUANT_WINDOW_H
@@ -14,35 +15,55 @@
 
 #define WINDOW_IDS KERNEL_BLOCK
 
-struct window {
+/* Where a request's rows come from. */
+struct row_source {
     const struct nb_rows *rows;
     const struct nb_ids *ids;
     size_t row_bytes;
+    size_t window_ids; /* ids of a window such that two fit the L1 cache */
     const struct kernel *locate;
     const uint8_t *absent; /* what an unseen id stands for; NULL for nothing */
     bool refuse;           /* unseen ids are an error */
-    uint64_t unseen;       /* in the window */
-    /* The window's rows, NULL for ids that stand for nothing; behind them the
-     * next ones, to prefetch: always pointers to rows. */
-    _Alignas(64) const uint8_t *at[WINDOW_IDS + KERNEL_AHEAD];
+};
+
+struct window {
+    /* Rows, NULL for ids that stand for nothing; behind them KERNEL_PAD
+     * pointers to any row. */
+    _Alignas(64) const uint8_t *at[WINDOW_IDS + KERNEL_PAD];
+    size_t n;
+    uint64_t unseen;
 };
 
 /* Checks the three arguments of a request. NB_ERR_INVALID, NB_ERR_UNSUPPORTED.
  */
-int window_init(struct window *window, const struct nb_rows *rows,
-                const struct nb_ids *ids,
-                const struct nb_unseen_policy *policy);
+int row_source_init(struct row_source *source, const struct nb_rows *rows,
+                    const struct nb_ids *ids,
+                    const struct nb_unseen_policy *policy);
+
+/* Whether some unseen id of the window left a NULL. */
+static inline bool window_has_gaps(const struct row_source *source,
+                                   const struct window *window)
+{
+    return window->unseen > 0 && source->absent == NULL;
+}
 
 /* Loads n <= WINDOW_IDS ids from `first` on. NB_ERR_UNSEEN. */
-int window_load(struct window *window, size_t first, size_t n);
+int window_load(struct window *window, const struct row_source *source,
+                size_t first, size_t n);
 
 /* Loads n <= WINDOW_IDS rows from row `first` on, all in the table. */
-void window_load_rows(struct window *window, uint64_t first, size_t n);
+void window_load_rows(struct window *window, const struct row_source *source,
+                      uint64_t first, size_t n);
 
-/* Prefetches the first rows; later ones are the kernels' business. */
-void window_prefetch(const struct window *window, size_t n);
+/* Sets n, and the pointers behind. */
+void window_end(struct window *window, const struct row_source *source,
+                size_t n);
+
+/* Prefetches rows from `first` on, up to the end. */
+void window_prefetch(const struct window *window,
+                     const struct row_source *source, size_t first);
 
 /* The parts of a job that depend on the table only. */
-void window_job(const struct window *window, struct kernel_job *job);
+void row_source_job(const struct row_source *source, struct kernel_job *job);
 
 #endif

@@ -26,8 +26,8 @@ struct affine; /* search/affine.h */
 /* Rows of a job at most. A longer bag comes in parts of just that many ids. */
 #define KERNEL_BLOCK 256
 
-/* Rows between the one a kernel works on and the one it prefetches. */
-#define KERNEL_AHEAD 24
+/* Pointers behind the last row of a job, to any rows. */
+#define KERNEL_PAD 8
 
 #define KERNEL_LINE 64 /* bytes of a cache line */
 
@@ -38,10 +38,12 @@ struct kernel_sums {
 
 /* Rows and what to make of them. Of no table: the rows are somewhere. */
 struct kernel_job {
-    /* Row starts, of the bags one after the other. KERNEL_AHEAD more pointers
-     * can be read behind the last; they are prefetched, never followed. */
+    /* Row starts, of the bags one after the other, and KERNEL_PAD more. */
     const uint8_t *const *rows;
-    size_t n_rows;    /* decode only: rows */
+    size_t n_rows;
+    /* Rows to prefetch meanwhile: i-th of these with the i-th of those. */
+    const uint8_t *const *ahead;
+    size_t n_ahead;
     size_t row_bytes; /* of one row */
     uint32_t dim;
     uint32_t scales; /* enum nb_scales */
@@ -163,6 +165,16 @@ static inline void kernel_prefetch_values(const float *x, size_t ahead,
 #define KERNEL_CALL(op, codec, ...)                                            \
     ((void(*) KERNEL_ARGS_##op)kernel_find(KERNEL_##op, CODEC_##codec)         \
          ->function)(__VA_ARGS__)
+
+/* Prefetches what goes with rows i to i + n of the job. */
+static inline void kernel_prefetch_ahead(const struct kernel_job *job, size_t i,
+                                         size_t n)
+{
+    size_t end = i + n < job->n_ahead ? i + n : job->n_ahead;
+    for (; i < end; i++) {
+        kernel_prefetch(job->ahead[i], job->row_bytes);
+    }
+}
 
 /* Calls a kernel whose op takes a job. */
 static inline void kernel_run(const struct kernel *kernel,

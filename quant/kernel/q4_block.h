@@ -45,6 +45,7 @@ struct q4_digits {
 
 /* How a bag (or part of one) is summed. */
 struct q4_plan {
+    size_t first;        /* row of the job */
     size_t n;            /* rows */
     const float *scales; /* of the rows */
     const struct q4_digits *digits;
@@ -59,7 +60,6 @@ static inline void q4_collect_single(const struct kernel_job *job, size_t at,
                                      size_t n, struct q4_params *params)
 {
     for (size_t i = 0; i < n; i++) {
-        kernel_prefetch(job->rows[i + KERNEL_AHEAD], job->row_bytes);
         params->scales[i] = get_f32(job->rows[i] + at);
         params->biases[i] = get_f32(job->rows[i] + at + 4);
     }

@@ -43,7 +43,7 @@ void nb_q4_decode_avx2(const struct kernel_job *job)
     }
     q4_tile_init(&tile, job, 0, job->dim);
     for (size_t i = 0; i < job->n_rows; i++) {
-        kernel_prefetch(job->rows[i + KERNEL_AHEAD], job->row_bytes);
+        kernel_prefetch_ahead(job, i, 1);
         decode_row(job, &tile, job->rows[i], out);
         out += job->out_stride;
     }

@@ -80,7 +80,7 @@ void nb_q4_decode_avx512(const struct kernel_job *job)
     q4_tile_init(&tile, job, 0, job->dim);
     for (size_t i = 0; i < job->n_rows; i++) {
         const uint8_t *row = job->rows[i];
-        kernel_prefetch(job->rows[i + KERNEL_AHEAD], job->row_bytes);
+        kernel_prefetch_ahead(job, i, 1);
         if (job->dtype == NB_FP32) {
             row_to_fp32(job, &tile, row, out);
         } else {

@@ -50,7 +50,7 @@ Q4_INLINE void max_units(const struct kernel_job *job,
         max_row(&state, job, tile, bag->rows[i++], units, true);
     }
     for (; i < bag->n; i++) {
-        q4_prefetch(bag->rows[i + KERNEL_AHEAD], tile, units, job->row_bytes);
+        kernel_prefetch_ahead(job, (size_t)(bag->rows - job->rows) + i, 1);
         max_row(&state, job, tile, bag->rows[i], units, false);
     }
 #pragma GCC unroll 16

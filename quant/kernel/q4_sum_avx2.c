@@ -48,7 +48,6 @@ static void collect_half(const struct kernel_job *job, size_t at, size_t n,
     _Alignas(32) uint32_t raw[KERNEL_BLOCK + 16];
 
     for (size_t i = 0; i < n; i++) {
-        kernel_prefetch(job->rows[i + KERNEL_AHEAD], job->row_bytes);
         raw[i] = get_u32(job->rows[i] + at);
     }
     for (size_t i = 0; i < n; i += LANES) {
@@ -123,17 +122,18 @@ static float sum_of_biases(const float *biases, size_t n)
 
 /* Few rows: a unit at a time. */
 static void sum_as_floats(const struct kernel_job *job,
-                          const uint8_t *const *rows, size_t n,
-                          const float *scales, float *sums)
+                          const struct q4_plan *plan, float *sums)
 {
+    const uint8_t *const *rows = job->rows + plan->first;
     struct q4_tile tile;
 
     q4_tile_init(&tile, job, job->col, job->width);
+    kernel_prefetch_ahead(job, plan->first, plan->n);
     for (unsigned u = 0; u < tile.units; u++) {
         struct q4_pair sum = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < plan->n; i++) {
             struct q4_pair q = q4_unit(rows[i], &tile, u, tile.units);
-            __m256 scale = _mm256_broadcast_ss(scales + i);
+            __m256 scale = _mm256_broadcast_ss(plan->scales + i);
             sum.even = q4_mul_add(scale, q.even, sum.even, false);
             sum.odd = q4_mul_add(scale, q.odd, sum.odd, false);
         }
@@ -265,7 +265,7 @@ Q4_INLINE void write_sums(const struct integer_sums *sums,
 }
 
 /* 64 columns from byte `at` of the rows on. */
-Q4_INLINE void integer_tile(const uint8_t *const *rows,
+Q4_INLINE void integer_tile(const struct kernel_job *job,
                             const struct q4_plan *plan, size_t at,
                             const unsigned first_digit, const bool masked,
                             __m256i mask, float *out)
@@ -280,17 +280,20 @@ Q4_INLINE void integer_tile(const uint8_t *const *rows,
         }
     }
     for (size_t i = 0; i < plan->n; i += 4) {
-        add_four(rows + i, at, plan->digits + i, first_digit, masked, mask,
-                 sums);
+        if (at == job->col / 2) {
+            kernel_prefetch_ahead(job, plan->first + i, 4);
+        }
+        add_four(job->rows + plan->first + i, at, plan->digits + i, first_digit,
+                 masked, mask, sums);
     }
     write_sums(sums, first_digit, plan->exponent, out);
 }
 
 #define TILE_FUNCTION(name, first_digit, masked)                               \
-    static void name(const uint8_t *const *rows, const struct q4_plan *plan,   \
+    static void name(const struct kernel_job *job, const struct q4_plan *plan, \
                      size_t at, __m256i mask, float *out)                      \
     {                                                                          \
-        integer_tile(rows, plan, at, first_digit, masked, mask, out);          \
+        integer_tile(job, plan, at, first_digit, masked, mask, out);           \
     }
 TILE_FUNCTION(tile_of_2, 1, false)
 TILE_FUNCTION(tile_of_2_masked, 1, true)
@@ -298,7 +301,6 @@ TILE_FUNCTION(tile_of_3, 0, false)
 TILE_FUNCTION(tile_of_3_masked, 0, true)
 
 static void sum_as_integers(const struct kernel_job *job,
-                            const uint8_t *const *rows,
                             const struct q4_plan *plan, float *sums)
 {
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -310,10 +312,10 @@ static void sum_as_integers(const struct kernel_job *job,
         int words = masked ? (int)(end - at + 3) / 4 : LANES;
         __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(words), lanes);
         if (plan->low_digits) {
-            (masked ? tile_of_3_masked : tile_of_3)(rows, plan, at, mask,
+            (masked ? tile_of_3_masked : tile_of_3)(job, plan, at, mask,
                                                     sums + j);
         } else {
-            (masked ? tile_of_2_masked : tile_of_2)(rows, plan, at, mask,
+            (masked ? tile_of_2_masked : tile_of_2)(job, plan, at, mask,
                                                     sums + j);
         }
     }

@@ -33,7 +33,6 @@ static void collect_half(const struct kernel_job *job, size_t at, size_t n,
     _Alignas(64) uint32_t raw[KERNEL_BLOCK + 16];
 
     for (size_t i = 0; i < n; i++) {
-        kernel_prefetch(job->rows[i + KERNEL_AHEAD], job->row_bytes);
         raw[i] = get_u32(job->rows[i] + at);
     }
     for (size_t i = 0; i < n; i += 16) {
@@ -135,13 +134,14 @@ static void (*const float_functions[])(const uint8_t *const *rows, size_t n,
     FOR_UNITS(FLOAT_ENTRY)};
 
 static void sum_as_floats(const struct kernel_job *job,
-                          const uint8_t *const *rows, size_t n,
-                          const float *scales, float *sums)
+                          const struct q4_plan *plan, float *sums)
 {
+    const uint8_t *const *rows = job->rows + plan->first;
     struct q4_tile tile;
 
     q4_tile_init(&tile, job, job->col, job->width);
-    float_functions[tile.units - 1](rows, n, &tile, scales, sums);
+    kernel_prefetch_ahead(job, plan->first, plan->n);
+    float_functions[tile.units - 1](rows, plan->n, &tile, plan->scales, sums);
 }
 
 /* ---- as integers ----------------------------------------------------- */
@@ -274,7 +274,7 @@ Q4_INLINE __m512 half_sums(const struct integer_sums *sums, const unsigned h,
 
 /* 64 columns from byte `at` of the rows on. Rows behind the last are those of
  * the next bags, times 0. */
-Q4_INLINE void integer_tile(const uint8_t *const *rows,
+Q4_INLINE void integer_tile(const struct kernel_job *job,
                             const struct q4_plan *plan, size_t at,
                             const unsigned first_digit, const bool masked,
                             __mmask32 mask, float *out)
@@ -290,8 +290,11 @@ Q4_INLINE void integer_tile(const uint8_t *const *rows,
         }
     }
     for (size_t i = 0; i < plan->n; i += 8) {
-        add_eight(rows + i, at, plan->digits + i, first_digit, masked, mask,
-                  sums);
+        if (at == job->col / 2) {
+            kernel_prefetch_ahead(job, plan->first + i, 8);
+        }
+        add_eight(job->rows + plan->first + i, at, plan->digits + i,
+                  first_digit, masked, mask, sums);
     }
     const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 8, 24,
                                             9, 25, 10, 26, 11, 27);
@@ -307,10 +310,10 @@ Q4_INLINE void integer_tile(const uint8_t *const *rows,
 }
 
 #define TILE_FUNCTION(name, first_digit, masked)                               \
-    static void name(const uint8_t *const *rows, const struct q4_plan *plan,   \
+    static void name(const struct kernel_job *job, const struct q4_plan *plan, \
                      size_t at, __mmask32 mask, float *out)                    \
     {                                                                          \
-        integer_tile(rows, plan, at, first_digit, masked, mask, out);          \
+        integer_tile(job, plan, at, first_digit, masked, mask, out);           \
     }
 TILE_FUNCTION(tile_of_2, 1, false)
 TILE_FUNCTION(tile_of_2_masked, 1, true)
@@ -346,7 +349,6 @@ static uint32_t greatest_of(const float *scales, size_t n)
 }
 
 static void sum_as_integers(const struct kernel_job *job,
-                            const uint8_t *const *rows,
                             const struct q4_plan *plan, float *sums)
 {
     size_t end = q4_code_bytes(job->dim);
@@ -357,10 +359,10 @@ static void sum_as_integers(const struct kernel_job *job,
         bool masked = left < 32;
         __mmask32 mask = masked ? ((__mmask32)1 << left) - 1 : UINT32_MAX;
         if (plan->low_digits) {
-            (masked ? tile_of_3_masked : tile_of_3)(rows, plan, at, mask,
+            (masked ? tile_of_3_masked : tile_of_3)(job, plan, at, mask,
                                                     sums + j);
         } else {
-            (masked ? tile_of_2_masked : tile_of_2)(rows, plan, at, mask,
+            (masked ? tile_of_2_masked : tile_of_2)(job, plan, at, mask,
                                                     sums + j);
         }
     }

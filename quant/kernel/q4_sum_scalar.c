@@ -15,7 +15,7 @@ static void collect(const struct kernel_job *job, size_t n,
 {
     for (size_t i = 0; i < n; i++) {
         const uint8_t *row = job->rows[i];
-        kernel_prefetch(job->rows[i + KERNEL_AHEAD], job->row_bytes);
+        kernel_prefetch_ahead(job, i, 1);
         params->scales[i] = q4_scale(row, job->dim, job->scales);
         params->biases[i] = q4_bias(row, job->dim, job->scales);
         if (job->weights != NULL) {
@@ -36,13 +36,14 @@ static uint32_t greatest_of(const float *scales, size_t n)
 }
 
 static void sum_as_floats(const struct kernel_job *job,
-                          const uint8_t *const *rows, size_t n,
-                          const float *scales, float *sums)
+                          const struct q4_plan *plan, float *sums)
 {
+    const uint8_t *const *rows = job->rows + plan->first;
+
     memset(sums, 0, job->width * sizeof(float));
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < plan->n; i++) {
         for (uint32_t j = 0; j < job->width; j++) {
-            sums[j] += scales[i] * (float)q4_code(rows[i], job->col + j);
+            sums[j] += plan->scales[i] * (float)q4_code(rows[i], job->col + j);
         }
     }
 }
@@ -60,9 +61,9 @@ static bool make_digits(const float *scales, size_t n, int e,
 
 /* At most KERNEL_BLOCK x 15 x 2^Q4_SCALE_BITS, 34 bits. */
 static void sum_as_integers(const struct kernel_job *job,
-                            const uint8_t *const *rows,
                             const struct q4_plan *plan, float *sums)
 {
+    const uint8_t *const *rows = job->rows + plan->first;
     float factor = q4_power(Q4_SCALE_BITS - plan->exponent);
     double unit = (double)q4_power(plan->exponent - Q4_SCALE_BITS);
     int64_t wide[KERNEL_TILE_MAX] = {0};

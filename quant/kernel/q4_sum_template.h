@@ -6,15 +6,14 @@
  * scales and biases of all rows are collected, then every bag is planned, then
  * summed: within a phase one bag does not wait for another. Parameters:
  * collect(job, n, params):
- *	Scales and biases of the job's n rows, times the weights; prefetches.
+ *	Scales and biases of the job's n rows, times the weights.
  * greatest_of(scales, n):
  *	Bits of the greatest absolute value.
  * make_digits(scales, n, exponent, digits):
  *	Integers of the scales, in steps of 16; whether the lowest digits are
  *	not all 0.
- * sum_as_floats(job, rows, n, scales, sums),
- * sum_as_integers(job, rows, plan, digits, sums):
- *	The job's columns of a block, without biases.
+ * sum_as_floats(job, plan, sums), sum_as_integers(job, plan, sums):
+ *	The job's columns of a block, without biases. They prefetch.
  * sum_of_biases(biases, n):
  *	Of a block summed in integers.
  * finish(job, sums, bias, divisor, out):
@@ -31,11 +30,15 @@ static float sum_of_few(const float *biases, size_t n)
     return sum;
 }
 
-/* Plans a bag of n rows; returns the digits it takes. */
-static size_t plan_bag(const float *scales, const float *biases, size_t n,
+/* Plans the n rows from the job's row `first` on; returns the digits taken. */
+static size_t plan_bag(const struct q4_params *params, size_t first, size_t n,
                        struct q4_digits *digits, struct q4_plan *plan)
 {
-    *plan = (struct q4_plan){.n = n, .scales = scales, .digits = digits};
+    const float *scales = params->scales + first;
+    const float *biases = params->biases + first;
+
+    *plan = (struct q4_plan){
+        .first = first, .n = n, .scales = scales, .digits = digits};
     if (n >= Q4_FEW) {
         uint32_t greatest = greatest_of(scales, n);
         if (q4_is_finite(greatest)) {
@@ -57,10 +60,8 @@ static void plan_bags(const struct kernel_job *job,
     size_t first = 0;
 
     for (size_t b = 0; b < job->n_bags; b++) {
-        size_t n = job->counts[b];
-        digits += plan_bag(params->scales + first, params->biases + first, n,
-                           digits, &plans[b]);
-        first += n;
+        digits += plan_bag(params, first, job->counts[b], digits, &plans[b]);
+        first += job->counts[b];
     }
 }
 
@@ -70,25 +71,18 @@ static void sum_bags(const struct kernel_job *job)
     _Alignas(64) struct q4_digits digits[Q4_MAX_DIGITS];
     struct q4_plan plans[KERNEL_BLOCK];
     _Alignas(64) float sums[KERNEL_TILE_MAX];
-    const uint8_t *const *rows = job->rows;
     uint8_t *out = job->out;
-    size_t n = 0;
 
-    for (size_t b = 0; b < job->n_bags; b++) {
-        n += job->counts[b];
-    }
-    collect(job, n, &params);
+    collect(job, job->n_rows, &params);
     plan_bags(job, &params, digits, plans);
     for (size_t b = 0; b < job->n_bags; b++) {
-        const struct q4_plan *plan = &plans[b];
-        if (plan->integers) {
-            sum_as_integers(job, rows, plan, sums);
+        if (plans[b].integers) {
+            sum_as_integers(job, &plans[b], sums);
         } else {
-            sum_as_floats(job, rows, plan->n, plan->scales, sums);
+            sum_as_floats(job, &plans[b], sums);
         }
-        finish(job, sums, plan->bias,
+        finish(job, sums, plans[b].bias,
                job->lengths != NULL ? (float)job->lengths[b] : 0, out);
-        rows += plan->n;
         out += job->out_stride;
     }
 }

@@ -44,16 +44,4 @@ static inline void q4_tile_init(struct q4_tile *tile,
     tile->tail_shift = (unsigned)(last - tile->tail_at) * 8;
 }
 
-/* Every line of the tile's codes (of `units`, a constant), and of the scale. */
-static inline __attribute__((always_inline)) void
-q4_prefetch(const uint8_t *row, const struct q4_tile *tile,
-            const unsigned units, size_t row_bytes)
-{
-    const uint8_t *codes = row + tile->at;
-    for (unsigned byte = 0; byte < units * Q4_UNIT_BYTES; byte += KERNEL_LINE) {
-        __builtin_prefetch(codes + byte);
-    }
-    __builtin_prefetch(row + row_bytes - 1);
-}
-
 #endif

@@ -44,7 +44,7 @@ struct checks {
     struct guarded out;
     struct guarded expected;
     const uint8_t *rows[N_ROWS];
-    const uint8_t *picks[MAX_PICKS + KERNEL_AHEAD];
+    const uint8_t *picks[MAX_PICKS + KERNEL_PAD];
     float weights[MAX_PICKS];
 };
 
@@ -165,7 +165,7 @@ static void make_rows(struct checks *checks, enum kind kind)
 
 static void pick_rows(struct checks *checks, enum kind kind)
 {
-    for (size_t i = 0; i < MAX_PICKS + KERNEL_AHEAD; i++) {
+    for (size_t i = 0; i < MAX_PICKS + KERNEL_PAD; i++) {
         uint64_t pick = rng_below(&checks->rng, 4) == 0
                             ? rng_below(&checks->rng, 2) * (N_ROWS - 1)
                             : rng_below(&checks->rng, N_ROWS);
@@ -266,6 +266,16 @@ static void place_results(struct checks *checks, struct kernel_job *job,
     job->out = checks->out.end - bytes - gap;
 }
 
+/* Of the bags, if it is a job of bags. */
+static size_t rows_of(const struct kernel_job *job)
+{
+    size_t n = 0;
+    for (size_t b = 0; b < job->n_bags; b++) {
+        n += job->counts[b];
+    }
+    return n;
+}
+
 static int run_both(struct checks *checks, struct kernel_job *job, size_t n_out)
 {
     place_results(checks, job, n_out);
@@ -286,6 +296,7 @@ static void run_parts(const struct kernel *kernel, struct kernel_job job,
     job.sums = &sums;
     for (size_t i = 0; i < 3; i++) {
         job.counts = &parts[i];
+        job.n_rows = parts[i];
         job.suspend = i < 2;
         kernel_run(kernel, &job);
         job.resume = job.resume || parts[i] > 0;
@@ -332,6 +343,9 @@ static int check_pooling(struct checks *checks, struct kernel_job *job,
     job->counts = longer ? long_bag : bag_sizes;
     job->n_bags = longer ? 1 : N_BAGS;
     job->lengths = divide ? job->counts : NULL;
+    job->n_rows = rows_of(job);
+    job->ahead = checks->picks; /* prefetching what is there changes nothing */
+    job->n_ahead = rng_below(&checks->rng, MAX_PICKS);
     for (job->dtype = NB_FP32; job->dtype <= NB_BF16; job->dtype++) {
         if (check_tiles(checks, job) != 0) {
             return -1;
