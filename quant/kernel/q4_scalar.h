@@ -8,7 +8,7 @@
 
 static inline unsigned q4_code(const uint8_t *row, uint32_t column)
 {
-    return row[column / 2] >> (column % 2 * 4) & 0xfu;
+    return (unsigned)row[column / 2] >> (column % 2 * 4) & 0xfu;
 }
 
 #endif
