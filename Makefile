@@ -59,7 +59,7 @@ UV_FLAGS      = $(call once,UV_FLAGS,--cflags libuv)
 UV_LIBS       = $(call once,UV_LIBS,--libs libuv)
 PROTO_FLAGS   = $(call once,PROTO_FLAGS,--cflags libprotobuf-c)
 PROTO_LIBS    = $(call once,PROTO_LIBS,--libs libprotobuf-c)
-STORAGE_LIBS  = $(call once,STORAGE_LIBS,--libs libxxhash jansson)
+STORAGE_LIBS  = $(call once,STORAGE_LIBS,--libs libxxhash jansson zlib)
 CHECK_LIBS    = $(call once,CHECK_LIBS,--libs check)
 
 # -ffp-contract=off stands after the user's CFLAGS: kernels spell fma out, and

@@ -4,7 +4,7 @@
 set -eu
 
 build="pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler
-protobuf-compiler libjemalloc-dev libxxhash-dev libjansson-dev"
+protobuf-compiler libjemalloc-dev libxxhash-dev libjansson-dev zlib1g-dev"
 test="check python3 python3-protobuf python3-numpy"
 lint="clang-format clang-tidy"
 
