@@ -5,12 +5,8 @@
 
 #include <string.h>
 
-#define SEARCH(name) extern const struct search search_##name;
-#include "quant/search/searches.def"
-#undef SEARCH
-
 static const struct search *const searches[] = {
-#define SEARCH(name) &search_##name,
+#define SEARCH(word, name) &search_##word,
 #include "quant/search/searches.def"
 #undef SEARCH
 };

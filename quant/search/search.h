@@ -19,6 +19,10 @@ struct search {
                    size_t n_rows, struct affine *chosen);
 };
 
+#define SEARCH(word, name) extern const struct search search_##word;
+#include "quant/search/searches.def"
+#undef SEARCH
+
 /* NULL if there is no search of that id. */
 const struct search *search_by_id(uint32_t id);
 
