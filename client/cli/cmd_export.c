@@ -23,7 +23,8 @@ static const struct option_row rows[] = {
      .required = true,
      .choices = table_export_format_at,
      .help = "npy: the decoded rows, fp32; fbgemm: the stored rows as FBGEMM's "
-             "CPU operators read them, a NumPy file of bytes"},
+             "CPU operators read them, a NumPy file of bytes; glove: text, "
+             "each row its number and its decoded values"},
     {.name = "output",
      .type = OPTION_TEXT,
      .offset = offsetof(struct export_args, output),
