@@ -44,10 +44,11 @@ int nb_encode(const struct nb_format *format, uint32_t search, const float *x,
     if (rv != 0) {
         return rv;
     }
-    const struct search *chosen = search_by_id(search);
-    if (chosen == NULL || stride < bytes) {
+    const struct codec *codec = codec_by_id(format->codec);
+    const struct search *chosen = codec->searched ? search_by_id(search) : NULL;
+    if ((codec->searched && chosen == NULL) || stride < bytes) {
         return NB_ERR_INVALID;
     }
-    codec_by_id(format->codec)->encode(format, chosen, x, n_rows, rows, stride);
+    codec->encode(format, chosen, x, n_rows, rows, stride);
     return 0;
 }

@@ -93,7 +93,7 @@ enum nb_pooling {
     NB_MAX = 2
 };
 
-/* Type of the scale and bias stored with a row. */
+/* Type of the numbers stored with a row: scale and bias, or codebook. */
 enum nb_scales {
     NB_SCALES_FP16 = 0,
     NB_SCALES_FP32 = 1
@@ -103,7 +103,7 @@ enum nb_scales {
 struct nb_format {
     uint32_t codec;  /* id of codec/codecs.def, as stored in files */
     uint32_t dim;    /* values a row, 1..NB_DIM_MAX */
-    uint32_t scales; /* enum nb_scales */
+    uint32_t scales; /* enum nb_scales; not every codec has both */
 };
 
 /* Id of the codec called `name`; NB_ERR_NOT_FOUND. */
@@ -112,6 +112,16 @@ NB_API int nb_codec_by_name(const char *name, uint32_t *id);
 NB_API const char *nb_codec_name(uint32_t id);
 /* Name of the i-th codec, for listing; NULL past the end. */
 NB_API const char *nb_codec_at(size_t i);
+
+/* What choices a codec leaves. A plain result struct. */
+struct nb_codec_traits {
+    uint32_t scales;  /* enum nb_scales, to use unless told otherwise */
+    int other_scales; /* whether the other type can be used too */
+    int searched;     /* whether a range search has a meaning */
+};
+
+/* NB_ERR_NOT_FOUND if there is no codec of that id. */
+NB_API int nb_codec_traits(uint32_t id, struct nb_codec_traits *traits);
 
 /* Bytes of one encoded row, without padding. NB_ERR_INVALID if a field of the
  * format is out of range, NB_ERR_UNSUPPORTED if the codec is not known. */
@@ -143,7 +153,8 @@ NB_API int nb_check_values(const struct nb_format *format, const float *x,
  * Encodes n_rows x dim values that pass nb_check_values (others give
  * unspecified codes, nothing worse) into rows `stride` bytes apart; bytes
  * between rows are not written. Deterministic: the same on every instruction
- * set, whatever the split of a table into calls.
+ * set, whatever the split of a table into calls. `search` is ignored where the
+ * codec has no use for one.
  * NB_ERR_INVALID: stride < row bytes, unknown search; or as nb_row_bytes().
  */
 NB_API int nb_encode(const struct nb_format *format, uint32_t search,

@@ -20,6 +20,7 @@ struct build {
     struct table_writer *writer;
     struct build_pipeline *pipeline;
     struct build_job job;
+    const char *search; /* "" where the codec has none */
     struct error_sums sums;
     uint64_t n_rows;
     uint64_t n_nonfinite;
@@ -66,6 +67,23 @@ static int check_distinct(const struct build *build)
     return 0;
 }
 
+static int choose_search(struct build *build, bool searched)
+{
+    const char *search = build->options->search;
+    build->search = search != NULL ? search : "";
+    if (searched) {
+        int rv = nb_search_by_name(build->search, &build->job.search);
+        return rv == 0 ? 0
+                       : nb_fail(build->err, rv, "no search called '%s'",
+                                 build->search);
+    }
+    return build->search[0] == '\0'
+               ? 0
+               : nb_fail(build->err, NB_ERR_INVALID,
+                         "codec %s has no range to search for",
+                         build->options->codec);
+}
+
 static int make_job(struct build *build)
 {
     const struct build_options *options = build->options;
@@ -81,12 +99,13 @@ static int make_job(struct build *build)
     if (rv != 0) {
         return nb_fail(build->err, rv, "no codec called '%s'", options->codec);
     }
-    rv = nb_search_by_name(options->search, &job->search);
-    if (rv != 0) {
-        return nb_fail(build->err, rv, "no search called '%s'",
-                       options->search);
+    struct nb_codec_traits traits;
+    rv = nb_codec_traits(job->format.codec, &traits);
+    if (rv == 0 && options->scales != traits.scales && !traits.other_scales) {
+        return nb_fail(build->err, NB_ERR_INVALID,
+                       "codec %s has no choice of scales", options->codec);
     }
-    return 0;
+    return rv == 0 ? choose_search(build, traits.searched != 0) : rv;
 }
 
 static void show_progress(const struct build *build, uint64_t bytes_read)
@@ -135,7 +154,7 @@ static int commit(struct build *build, struct table_stats *stats)
     *stats =
         error_sums_stats(&build->sums, build->n_rows, build->job.format.dim);
     const struct table_origin origin = {
-        .search = options->search,
+        .search = build->search,
         .source = options->input,
         .source_format = source_format(build->source),
         .source_rows = build->n_rows,

@@ -33,7 +33,8 @@ struct build_options {
     struct source_options source; /* how to read it */
     const char *output;           /* path of the table file */
     const char *codec;            /* name of codecs.def */
-    const char *search;           /* name of searches.def */
+    const char *search;           /* name of searches.def; NULL or "" where
+                                   * the codec has none */
     uint32_t scales;              /* enum nb_scales */
     enum nan_policy nan_policy;
     unsigned threads;      /* 0: one a processor */
@@ -57,7 +58,8 @@ struct build_report {
  * Builds the table file. On error nothing stands under the output's name that
  * was not there before. Errors are those of the source and the writer, and
  * NB_ERR_NONFINITE, NB_ERR_OVERFLOW (naming row and column), NB_ERR_SOURCE (no
- * rows), NB_ERR_NOT_FOUND (unknown codec or search).
+ * rows), NB_ERR_NOT_FOUND (unknown codec or search), NB_ERR_INVALID (a search
+ * or scale type that the codec does not have).
  */
 int table_build(const struct build_options *options,
                 struct build_report *report, struct nb_errctx *err);

@@ -93,11 +93,8 @@ static void print_text(const char *file, const struct table_info *info)
     printf("%s\n", file);
     printf("  rows     %s x %u values, dense (an id is a row number)\n",
            text_counted(info->n_rows, "row").text, info->format.dim);
-    printf("  codec    %s, %s scales, search %s\n",
-           table_codec_name(info->format.codec),
-           table_scales_name(info->format.scales),
-           info->search[0] != '\0' ? text_foreign(info->search).text
-                                   : "not recorded");
+    printf("  codec    ");
+    table_codec_print(&info->format, info->search);
     printf("  layout   %zu bytes a row, stride %" PRIu64 " bytes, first row at "
            "byte %" PRIu64 ", xxh3-64 %016" PRIx64 "\n",
            packed_row_bytes(info), info->stride, info->rows_offset,

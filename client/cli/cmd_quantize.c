@@ -22,7 +22,7 @@ struct quantize_args {
     const char *codec;
     const char *search;
     const char *keys;
-    uint32_t scales;     /* enum nb_scales */
+    uint32_t scales;     /* as scales_at() lists them */
     uint32_t nan_policy; /* enum nan_policy */
     uint64_t threads;
     bool json;
@@ -33,6 +33,12 @@ static const char *nan_policy_at(size_t i)
     static const char *const names[] = {
         [NAN_REFUSE] = "refuse", [NAN_ZERO] = "zero"};
     return i < sizeof(names) / sizeof(names[0]) ? names[i] : NULL;
+}
+
+/* The codec's own, then enum nb_scales. */
+static const char *scales_at(size_t i)
+{
+    return i == 0 ? "auto" : table_scales_at(i - 1);
 }
 
 #define AT(field) offsetof(struct quantize_args, field)
@@ -61,18 +67,19 @@ static const struct option_row rows[] = {
      .type = OPTION_NAME,
      .offset = AT(search),
      .value = "SEARCH",
-     .fallback = "greedy",
      .choices = nb_search_at,
-     .help = "how the range of each row is found: asym takes its extremes, "
-             "greedy looks for the range of least error"},
+     .help = "how the range of each row of q4 is found (default: greedy):\n"
+             "asym takes its extremes, greedy looks for the range of least\n"
+             "error. The other codecs have no choice of it"},
     {.name = "scales",
      .type = OPTION_INDEX,
      .offset = AT(scales),
      .value = "TYPE",
-     .fallback = "fp16",
-     .choices = table_scales_at,
-     .help = "type of each row's scale and bias; fp32 is for values beyond "
-             "65,504, and takes 4 bytes a row more"},
+     .fallback = "auto",
+     .choices = scales_at,
+     .help = "type of each row's scale and bias, or codebook; fp32 is for\n"
+             "values beyond 65,504, and takes 4 bytes a row more in q4. auto\n"
+             "is fp32 for q8, as FBGEMM has it, and fp16 for q4"},
     {.name = "nan",
      .type = OPTION_INDEX,
      .offset = AT(nan_policy),
@@ -122,9 +129,9 @@ static void print_text(const struct quantize_args *args,
                        const struct build_report *build)
 {
     const struct table_report report = report_of(build);
-    printf("%s: %s x %u values, codec %s, %s scales, search %s\n", args->output,
-           text_counted(build->n_rows, "row").text, build->format.dim,
-           args->codec, table_scales_at(args->scales), args->search);
+    printf("%s: %s x %u values, codec ", args->output,
+           text_counted(build->n_rows, "row").text, build->format.dim);
+    table_codec_print(&build->format, args->search);
     table_report_print(&report);
     if (build->n_nonfinite > 0) {
         printf("  zeroed   %s that were NaN or infinite\n",
@@ -152,6 +159,32 @@ static int print_json(const struct quantize_args *args,
     return json_line_print("quantize", object);
 }
 
+/* Fills in what the codec leaves no choice of, or has a default for. */
+static bool choose_codec(struct quantize_args *args, uint32_t *scales,
+                         int *status)
+{
+    struct nb_codec_traits traits = {0};
+    uint32_t codec = 0;
+    (void)nb_codec_by_name(args->codec, &codec); /* a choice of the option */
+    (void)nb_codec_traits(codec, &traits);
+    *scales = args->scales == 0 ? traits.scales : args->scales - 1;
+    if (*scales != traits.scales && !traits.other_scales) {
+        *status = command_misused("quantize", "--scales: codec %s is %s only",
+                                  args->codec, table_scales_at(traits.scales));
+        return false;
+    }
+    if (args->search != NULL && !traits.searched) {
+        *status = command_misused(
+            "quantize", "--search: codec %s has no range to search for",
+            args->codec);
+        return false;
+    }
+    if (args->search == NULL) {
+        args->search = traits.searched ? "greedy" : "";
+    }
+    return true;
+}
+
 int cmd_quantize(int argc, char **argv)
 {
     struct quantize_args args = {0};
@@ -165,6 +198,10 @@ int cmd_quantize(int argc, char **argv)
                                "only 'none': an id is a row number",
                                args.keys);
     }
+    uint32_t scales;
+    if (!choose_codec(&args, &scales, &status)) {
+        return status;
+    }
     struct progress_line line;
     progress_line_begin(&line, "quantizing");
     const struct build_options build = {
@@ -173,7 +210,7 @@ int cmd_quantize(int argc, char **argv)
         .output = args.output,
         .codec = args.codec,
         .search = args.search,
-        .scales = args.scales,
+        .scales = scales,
         .nan_policy = args.nan_policy,
         .threads = (unsigned)args.threads,
         .progress = progress_line_show,

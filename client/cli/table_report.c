@@ -27,6 +27,22 @@ const char *table_codec_name(uint32_t codec)
     return name != NULL ? name : "unknown";
 }
 
+void table_codec_print(const struct nb_format *format, const char *search)
+{
+    /* Of an unknown codec all is told. */
+    struct nb_codec_traits traits = {.other_scales = 1, .searched = 1};
+    (void)nb_codec_traits(format->codec, &traits);
+    printf("%s", table_codec_name(format->codec));
+    if (traits.other_scales) {
+        printf(", %s scales", table_scales_name(format->scales));
+    }
+    if (traits.searched) {
+        printf(", search %s",
+               search[0] != '\0' ? text_foreign(search).text : "not recorded");
+    }
+    printf("\n");
+}
+
 static double n_values(const struct table_report *report)
 {
     return (double)report->n_rows * report->format.dim;

@@ -29,6 +29,9 @@ void table_report_json(const struct table_report *report, json_t **object);
 /* Of any format, known or not; never NULL. */
 const char *table_codec_name(uint32_t codec);
 const char *table_scales_name(uint32_t scales);
+/* "q4, fp16 scales, search greedy" and a line end: what there is a choice of;
+ * an empty search is one that was not recorded. */
+void table_codec_print(const struct nb_format *format, const char *search);
 /* Choices of --scales, in the order of enum nb_scales. */
 const char *table_scales_at(size_t i);
 

@@ -5,12 +5,12 @@
 
 #include <string.h>
 
-#define CODEC(id, name) extern const struct codec codec_##name;
+#define CODEC(id, name, text) extern const struct codec codec_##name;
 #include "quant/codec/codecs.def"
 #undef CODEC
 
 static const struct codec *const codecs[] = {
-#define CODEC(id, name) &codec_##name,
+#define CODEC(id, name, text) &codec_##name,
 #include "quant/codec/codecs.def"
 #undef CODEC
 };
@@ -21,12 +21,12 @@ static const struct codec *const codecs[] = {
 static int codec_index(uint32_t id)
 {
     enum {
-#define CODEC(id, name) INDEX_##name,
+#define CODEC(id, name, text) INDEX_##name,
 #include "quant/codec/codecs.def"
 #undef CODEC
     };
     switch (id) {
-#define CODEC(id, name)                                                        \
+#define CODEC(id, name, text)                                                  \
     case id:                                                                   \
         return INDEX_##name;
 #include "quant/codec/codecs.def"
@@ -48,7 +48,11 @@ int codec_check_format(const struct nb_format *format)
         format->scales > NB_SCALES_FP32) {
         return NB_ERR_INVALID;
     }
-    return codec_by_id(format->codec) != NULL ? 0 : NB_ERR_UNSUPPORTED;
+    const struct codec *codec = codec_by_id(format->codec);
+    if (codec == NULL) {
+        return NB_ERR_UNSUPPORTED;
+    }
+    return (codec->scales >> format->scales & 1u) != 0 ? 0 : NB_ERR_INVALID;
 }
 
 int nb_codec_by_name(const char *name, uint32_t *id)
@@ -71,6 +75,20 @@ const char *nb_codec_name(uint32_t id)
 const char *nb_codec_at(size_t i)
 {
     return i < N_CODECS ? codecs[i]->name : NULL;
+}
+
+int nb_codec_traits(uint32_t id, struct nb_codec_traits *traits)
+{
+    const struct codec *codec = codec_by_id(id);
+    if (codec == NULL) {
+        return NB_ERR_NOT_FOUND;
+    }
+    *traits = (struct nb_codec_traits){
+        .scales = codec->default_scales,
+        .other_scales = codec->scales != 1u << codec->default_scales,
+        .searched = codec->searched,
+    };
+    return 0;
 }
 
 int nb_row_bytes(const struct nb_format *format, size_t *bytes)

@@ -6,6 +6,7 @@
 #ifndef NB_QUANT_CODEC_H
 #define NB_QUANT_CODEC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,19 +14,27 @@
 
 enum codec_id {
     CODEC_any = 0, /* in kernels.def: of no codec in particular */
-#define CODEC(id, name) CODEC_##name = (id),
+#define CODEC(id, name, text) CODEC_##name = (id),
 #include "quant/codec/codecs.def"
 #undef CODEC
 };
 
 struct search; /* search/search.h */
 
+/* Bits of the scale types a codec knows. */
+#define CODEC_SCALES_FP16 (1u << NB_SCALES_FP16)
+#define CODEC_SCALES_FP32 (1u << NB_SCALES_FP32)
+
 struct codec {
     uint32_t id;
     const char *name;
+    uint32_t scales;         /* bits of the scale types that can be */
+    uint32_t default_scales; /* enum nb_scales */
+    bool searched;           /* whether a range search has a meaning */
     /* Of a format whose dim and scales are in range. */
     size_t (*row_bytes)(const struct nb_format *format);
-    /* Contract of nb_encode(), arguments already checked. */
+    /* Contract of nb_encode(), arguments already checked; `search` is NULL
+     * unless `searched`. */
     void (*encode)(const struct nb_format *format, const struct search *search,
                    const float *x, size_t n_rows, uint8_t *rows, size_t stride);
 };

@@ -73,6 +73,9 @@ static void encode(const struct nb_format *format, const struct search *search,
 const struct codec codec_q4 = {
     .id = CODEC_q4,
     .name = "q4",
+    .scales = CODEC_SCALES_FP16 | CODEC_SCALES_FP32,
+    .default_scales = NB_SCALES_FP16,
+    .searched = true,
     .row_bytes = row_bytes,
     .encode = encode,
 };

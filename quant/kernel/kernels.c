@@ -9,8 +9,8 @@
 
 static const struct kernel kernels[] = {
 #define KERNEL(op, codec, isa, tile, function)                                 \
-    {KERNEL_##op, CODEC_##codec, isa,                                          \
-     tile,        #function,     (void (*)(void))function},
+    {KERNEL_##op, CODEC_##codec, (isa),                                        \
+     (tile),      #function,     (void (*)(void))(function)},
 #include "quant/kernel/kernels.def"
 #undef KERNEL
 };
@@ -41,7 +41,7 @@ static const struct kernel *choose(enum kernel_op op, uint32_t codec)
 const struct kernel *kernel_find(enum kernel_op op, uint32_t codec)
 {
     enum {
-        N_IDS = 8
+        N_IDS = 16
     }; /* codecs with a slot; others are looked up */
     static _Atomic(const struct kernel *) chosen[KERNEL_N_OPS][N_IDS];
 

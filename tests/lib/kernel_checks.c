@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "quant/codec/codec.h"
+#include "quant/codec/numbers.h"
 #include "quant/codec/q4.h"
 #include "quant/half.h"
 #include "tests/lib/guarded.h"
@@ -130,17 +131,32 @@ static void put_param(uint8_t *at, uint32_t scales, struct rng *rng,
 
 /* ---- rows ------------------------------------------------------------ */
 
+/* Bytes of a row's codes; what comes behind are numbers of the scale type. */
+static size_t code_bytes(const struct nb_format *format)
+{
+    switch (format->codec) {
+    case CODEC_q8:
+        return format->dim;
+    case CODEC_fp16:
+    case CODEC_fp32:
+        return 0;
+    default:
+        return q4_code_bytes(format->dim);
+    }
+}
+
 /* Random codes everywhere, the spare high nibble of an odd dim included. */
 static void make_row(struct checks *checks, uint8_t *row, enum kind kind)
 {
-    size_t codes = q4_code_bytes(checks->format.dim);
-    size_t param = q4_scale_bytes(checks->format.scales);
+    size_t at = code_bytes(&checks->format);
+    size_t number = number_bytes(checks->format.scales);
 
-    for (size_t i = 0; i < codes; i++) {
+    for (size_t i = 0; i < checks->row_bytes; i++) {
         row[i] = kind == EXTREME ? 0xff : (uint8_t)rng_next(&checks->rng);
     }
-    put_param(row + codes, checks->format.scales, &checks->rng, kind);
-    put_param(row + codes + param, checks->format.scales, &checks->rng, kind);
+    for (; at + number <= checks->row_bytes; at += number) {
+        put_param(row + at, checks->format.scales, &checks->rng, kind);
+    }
 }
 
 /* The first row stands right after an unmapped page, the last ends before one,
@@ -439,6 +455,9 @@ static int check_dim(struct checks *checks, uint32_t dim)
     checks->format.dim = dim;
     for (uint32_t scales = NB_SCALES_FP16; scales <= NB_SCALES_FP32; scales++) {
         checks->format.scales = scales;
+        if ((codec_by_id(checks->format.codec)->scales >> scales & 1u) == 0) {
+            continue;
+        }
         int rv = nb_row_bytes(&checks->format, &checks->row_bytes);
         if (rv != 0) {
             return nb_fail(checks->err, -1, "row bytes: %s", nb_strerror(rv));
@@ -459,13 +478,15 @@ int kernel_checks_run(const struct kernel *kernel, uint64_t seed,
         return quantize_checks_run(kernel, scalar_of(kernel), seed, err);
     }
     /* Slots of twice a row of the widest dim; results of the most rows. */
-    const size_t row_memory = (size_t)N_ROWS * 1200;
+    const size_t row_memory = (size_t)N_ROWS * 2 * 1024 * sizeof(float);
     const size_t out_memory = (size_t)N_BAGS * (1024 * sizeof(float) + 3) + 64;
     struct checks checks = {.kernel = kernel,
                             .scalar = scalar_of(kernel),
                             .rng = {seed},
                             .err = err,
-                            .format = {.codec = CODEC_q4},
+                            .format = {.codec = kernel->codec != CODEC_any
+                                                    ? kernel->codec
+                                                    : CODEC_q4},
                             .memory = guarded_create(row_memory),
                             .out = guarded_create(out_memory),
                             .expected = guarded_create(out_memory)};

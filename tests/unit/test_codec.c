@@ -8,13 +8,13 @@
 START_TEST(test_codecs_are_found_by_name_and_id)
 {
     size_t n = 0;
-#define CODEC(number, word)                                                    \
+#define CODEC(number, name, text)                                              \
     {                                                                          \
         uint32_t id = 0;                                                       \
-        ck_assert_int_eq(nb_codec_by_name(#word, &id), 0);                     \
+        ck_assert_int_eq(nb_codec_by_name(text, &id), 0);                      \
         ck_assert_uint_eq(id, number);                                         \
-        ck_assert_str_eq(nb_codec_name(number), #word);                        \
-        ck_assert_str_eq(nb_codec_at(n), #word);                               \
+        ck_assert_str_eq(nb_codec_name(number), text);                         \
+        ck_assert_str_eq(nb_codec_at(n), text);                                \
         ck_assert_uint_eq(codec_by_id(number)->id, number);                    \
         n++;                                                                   \
     }
@@ -44,21 +44,68 @@ static int row_bytes(uint32_t codec, uint32_t dim, uint32_t scales,
     return nb_row_bytes(&format, bytes);
 }
 
+START_TEST(test_traits)
+{
+    struct nb_codec_traits traits = {.scales = 77};
+    ck_assert_int_eq(nb_codec_traits(0, &traits), NB_ERR_NOT_FOUND);
+    ck_assert_uint_eq(traits.scales, 77);
+    ck_assert_int_eq(nb_codec_traits(CODEC_q4, &traits), 0);
+    ck_assert_uint_eq(traits.scales, NB_SCALES_FP16);
+    ck_assert(traits.other_scales && traits.searched);
+    ck_assert_int_eq(nb_codec_traits(CODEC_q8, &traits), 0);
+    ck_assert_uint_eq(traits.scales, NB_SCALES_FP32);
+    ck_assert(traits.other_scales && !traits.searched);
+    ck_assert_int_eq(nb_codec_traits(CODEC_fp16, &traits), 0);
+    ck_assert_uint_eq(traits.scales, NB_SCALES_FP16);
+    ck_assert(!traits.other_scales && !traits.searched);
+}
+END_TEST
+
+/* What a codec is used with unless told otherwise is one it can be. */
+START_TEST(test_usual_formats_are_good)
+{
+    const char *name;
+    for (size_t i = 0; (name = nb_codec_at(i)) != NULL; i++) {
+        struct nb_codec_traits traits;
+        size_t bytes;
+        uint32_t id;
+        ck_assert_int_eq(nb_codec_by_name(name, &id), 0);
+        ck_assert_int_eq(nb_codec_traits(id, &traits), 0);
+        ck_assert_int_eq(row_bytes(id, 8, traits.scales, &bytes), 0);
+        ck_assert_int_eq(row_bytes(id, 8, 1 - traits.scales, &bytes),
+                         traits.other_scales ? 0 : NB_ERR_INVALID);
+    }
+}
+END_TEST
+
 START_TEST(test_row_bytes)
 {
     static const struct {
-        uint32_t dim, scales;
+        uint32_t codec, dim, scales;
         size_t bytes;
     } cases[] = {
-        {1, NB_SCALES_FP16, 5},   {2, NB_SCALES_FP16, 5},
-        {3, NB_SCALES_FP16, 6},   {50, NB_SCALES_FP16, 29},
-        {64, NB_SCALES_FP16, 36}, {64, NB_SCALES_FP32, 40},
-        {7, NB_SCALES_FP32, 12},  {NB_DIM_MAX, NB_SCALES_FP16, 32772},
+        {CODEC_q4, 1, NB_SCALES_FP16, 5},
+        {CODEC_q4, 2, NB_SCALES_FP16, 5},
+        {CODEC_q4, 3, NB_SCALES_FP16, 6},
+        {CODEC_q4, 50, NB_SCALES_FP16, 29},
+        {CODEC_q4, 64, NB_SCALES_FP16, 36},
+        {CODEC_q4, 64, NB_SCALES_FP32, 40},
+        {CODEC_q4, 7, NB_SCALES_FP32, 12},
+        {CODEC_q4, NB_DIM_MAX, NB_SCALES_FP16, 32772},
+        {CODEC_q8, 1, NB_SCALES_FP32, 9},
+        {CODEC_q8, 64, NB_SCALES_FP32, 72},
+        {CODEC_q8, 64, NB_SCALES_FP16, 68},
+        {CODEC_fp16, 3, NB_SCALES_FP16, 6},
+        {CODEC_fp32, 3, NB_SCALES_FP32, 12},
+        {CODEC_fp32, NB_DIM_MAX, NB_SCALES_FP32, 262144},
+        {CODEC_q4_kmeans, 64, NB_SCALES_FP16, 64},
+        {CODEC_q4_kmeans, 5, NB_SCALES_FP32, 67},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         size_t bytes = 0;
         ck_assert_int_eq(
-            row_bytes(CODEC_q4, cases[i].dim, cases[i].scales, &bytes), 0);
+            row_bytes(cases[i].codec, cases[i].dim, cases[i].scales, &bytes),
+            0);
         ck_assert_uint_eq(bytes, cases[i].bytes);
     }
 }
@@ -73,6 +120,10 @@ START_TEST(test_bad_formats)
     ck_assert_int_eq(row_bytes(CODEC_q4, UINT32_MAX, 0, &bytes),
                      NB_ERR_INVALID);
     ck_assert_int_eq(row_bytes(CODEC_q4, 8, 2, &bytes), NB_ERR_INVALID);
+    ck_assert_int_eq(row_bytes(CODEC_fp16, 8, NB_SCALES_FP32, &bytes),
+                     NB_ERR_INVALID);
+    ck_assert_int_eq(row_bytes(CODEC_fp32, 8, NB_SCALES_FP16, &bytes),
+                     NB_ERR_INVALID);
     ck_assert_int_eq(row_bytes(0, 8, 0, &bytes), NB_ERR_UNSUPPORTED);
     ck_assert_int_eq(row_bytes(UINT32_MAX, 8, 0, &bytes), NB_ERR_UNSUPPORTED);
     ck_assert_uint_eq(bytes, 77);
@@ -107,6 +158,8 @@ static Suite *make_suite(void)
     TCase *tcase = tcase_create("codec");
     tcase_add_test(tcase, test_codecs_are_found_by_name_and_id);
     tcase_add_test(tcase, test_unknown_codecs);
+    tcase_add_test(tcase, test_traits);
+    tcase_add_test(tcase, test_usual_formats_are_good);
     tcase_add_test(tcase, test_row_bytes);
     tcase_add_test(tcase, test_bad_formats);
     tcase_add_test(tcase, test_dtype_bytes);
