@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "quant/bytes.h"
 #include "storage/file_io.h"
 #include "storage/table_checksum.h"
 #include "storage/table_format.h"
@@ -31,6 +32,7 @@ struct opening {
     int fd;
     uint64_t file_bytes;
     struct table_header header;
+    uint64_t checksum; /* of the header */
     struct nb_errctx *err;
 };
 
@@ -49,8 +51,12 @@ static int read_header(struct opening *opening)
     if (rv != 0) {
         return fail_errno(opening, rv, "cannot read the header");
     }
-    return table_header_decode(bytes, n, opening->file_bytes, opening->path,
-                               &opening->header, opening->err);
+    rv = table_header_decode(bytes, n, opening->file_bytes, opening->path,
+                             &opening->header, opening->err);
+    if (rv == 0) {
+        opening->checksum = get_u64(bytes + HEADER_CHECKSUM);
+    }
+    return rv;
 }
 
 static int read_metadata(struct opening *opening, struct table *table)
@@ -136,6 +142,7 @@ static void describe(const struct opening *opening, struct table *table)
         .file_bytes = header->file_bytes,
         .rows_offset = rows->offset,
         .rows_checksum = rows->checksum,
+        .checksum = opening->checksum,
         .search = table->metadata.search,
         .source = table->metadata.source,
         .metadata = table->metadata_text,

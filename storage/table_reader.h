@@ -31,6 +31,7 @@ struct table_info {
     uint64_t file_bytes; /* of the whole file */
     uint64_t rows_offset;
     uint64_t rows_checksum; /* xxh3-64 of the row section */
+    uint64_t checksum;      /* of the header, and so of all it describes */
     const char *search;     /* name of the range search, "" if not recorded */
     const char *source;     /* base name of the source file, "" likewise */
     const char *metadata;   /* the metadata section: one JSON object */
