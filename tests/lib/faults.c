@@ -9,10 +9,13 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 static struct {
@@ -107,6 +110,16 @@ WRAP(FAULT_SYNC, int, -1, fsync, (int fd), (fd))
 WRAP(FAULT_RENAME, int, -1, renameat,
      (int old_dir, const char *old, int new_dir, const char *new),
      (old_dir, old, new_dir, new))
+WRAP(FAULT_RENAME, int, -1, renameat2,
+     (int old_dir, const char *old, int new_dir, const char *new,
+      unsigned flags),
+     (old_dir, old, new_dir, new, flags))
+WRAP(FAULT_WRITE, ssize_t, -1, copy_file_range,
+     (int from, off_t *from_at, int to, off_t *to_at, size_t n, unsigned flags),
+     (from, from_at, to, to_at, capped(n), flags))
+WRAP(FAULT_MKDIR, int, -1, mkdirat, (int dir, const char *path, mode_t mode),
+     (dir, path, mode))
+WRAP(FAULT_LOCK, int, -1, flock, (int fd, int operation), (fd, operation))
 WRAP(FAULT_SEEK, off_t, -1, lseek, (int fd, off_t offset, int whence),
      (fd, offset, whence))
 WRAP(FAULT_STAT, int, -1, fstat, (int fd, struct stat *stat), (fd, stat))

@@ -19,12 +19,14 @@ enum fault {
     FAULT_OPEN = 1 << 1,   /* open, openat */
     FAULT_MAP = 1 << 2,    /* mmap */
     FAULT_READ = 1 << 3,   /* read, pread */
-    FAULT_WRITE = 1 << 4,  /* pwrite */
+    FAULT_WRITE = 1 << 4,  /* pwrite, copy_file_range */
     FAULT_SYNC = 1 << 5,   /* fsync */
-    FAULT_RENAME = 1 << 6, /* renameat */
+    FAULT_RENAME = 1 << 6, /* renameat, renameat2 */
     FAULT_SEEK = 1 << 7,   /* lseek */
     FAULT_THREAD = 1 << 8, /* pthread_create */
     FAULT_STAT = 1 << 9,   /* fstat */
+    FAULT_MKDIR = 1 << 10, /* mkdirat */
+    FAULT_LOCK = 1 << 11,  /* flock */
 };
 
 /* From now on call number n (from 0) of the functions in `set` fails with

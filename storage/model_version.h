@@ -1,0 +1,38 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* One version of a model: a directory with a manifest and the tables that it
+ * names, all opened and held against it. */
+#ifndef NB_STORAGE_MODEL_VERSION_H
+#define NB_STORAGE_MODEL_VERSION_H
+
+#include "quant/nibble.h"
+#include "storage/manifest.h"
+#include "storage/table_reader.h"
+
+struct model_version {
+    struct manifest manifest;
+    /* One for each of the manifest's, in that order. Whoever takes a table
+     * over leaves NULL. */
+    struct table **tables;
+};
+
+/*
+ * Opens every table of the directory `path`. On success the caller ends
+ * *version with model_version_close().
+ * Errors of manifest_parse() and table_open(); NB_ERR_UNSUPPORTED: the manifest
+ * or a table is a link or no file; NB_ERR_FORMAT, NB_ERR_CHECKSUM: a table is
+ * not what the manifest says. *err names the file and the field.
+ */
+int model_version_open(const char *path, enum table_verify verify,
+                       struct model_version **version, struct nb_errctx *err);
+
+/* NULL is allowed. */
+void model_version_close(struct model_version *version);
+
+/* Holds a table against an entry of a manifest; `path` is of its file. */
+int model_version_check_table(const struct manifest_table *entry,
+                              const struct table_info *info, const char *path,
+                              struct nb_errctx *err);
+
+#endif
