@@ -11,6 +11,7 @@
 #include "client/cli/json_line.h"
 #include "client/cli/option_table.h"
 #include "client/cli/table_report.h"
+#include "client/cli/version_report.h"
 #include "storage/table_reader.h"
 
 struct inspect_args {
@@ -27,13 +28,15 @@ static const struct option_row rows[] = {
 
 static const struct option_table options = {
     .command = "inspect",
-    .operand = "FILE.nbt",
+    .operand = "FILE.nbt|VERSION-DIR",
     .operand_offset = offsetof(struct inspect_args, file),
     .about =
         "Shows what a table file holds: its shape and codec, its size beside "
         "that of fp32, the error that quantizing made, and where it comes "
-        "from. Reads a few pages only; 'nibble verify' checks the rows too.",
-    .example = "  nibble inspect glove.nbt",
+        "from; of a version's directory, the same of each of its tables. Reads "
+        "a few pages only; 'nibble verify' checks the rows too.",
+    .example = "  nibble inspect glove.nbt\n"
+               "  nibble inspect models/ranking/42",
     .groups = {OPTION_GROUP(rows, 0)},
 };
 
@@ -128,6 +131,9 @@ int cmd_inspect(int argc, char **argv)
     int status;
     if (!options_parse(&options, argc, argv, &args, &status)) {
         return status;
+    }
+    if (version_report_is_version(args.file)) {
+        return version_report_inspect(args.file, args.json);
     }
     struct nb_errctx err = {""};
     struct table *table;

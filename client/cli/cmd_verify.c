@@ -6,6 +6,7 @@
 #include "client/cli/cli_text.h"
 #include "client/cli/command.h"
 #include "client/cli/option_table.h"
+#include "client/cli/version_report.h"
 #include "storage/table_reader.h"
 
 struct verify_args {
@@ -14,12 +15,15 @@ struct verify_args {
 
 static const struct option_table table = {
     .command = "verify",
-    .operand = "FILE.nbt",
+    .operand = "FILE.nbt|VERSION-DIR",
     .operand_offset = offsetof(struct verify_args, file),
-    .about = "Reads the whole file and checks every checksum and every field. "
-             "Exit status 0 means the file is whole; 1, with the section and "
-             "the offset, that it is not.",
-    .example = "  nibble verify glove.nbt",
+    .about =
+        "Reads the whole file and checks every checksum and every field; of a "
+        "version's directory, the manifest and every table against it. Exit "
+        "status 0 means that all is whole; 1, with file, section and offset, "
+        "that it is not.",
+    .example = "  nibble verify glove.nbt\n"
+               "  nibble verify models/ranking/42",
 };
 
 int cmd_verify(int argc, char **argv)
@@ -28,6 +32,9 @@ int cmd_verify(int argc, char **argv)
     int status;
     if (!options_parse(&table, argc, argv, &args, &status)) {
         return status;
+    }
+    if (version_report_is_version(args.file)) {
+        return version_report_verify(args.file);
     }
     struct nb_errctx err = {""};
     struct table *opened;

@@ -109,6 +109,7 @@ static void print_usage(const struct option_table *table)
     printf("Usage: nibble %s", table->command);
     if (table->operand != NULL) {
         printf(table->operand_optional ? " [%s]" : " %s", table->operand);
+        printf("%s", table->operand_many ? "..." : "");
     }
     const struct option_row *row;
     size_t offset = 0;
@@ -232,6 +233,12 @@ static int take_operand(const struct option_table *table, int argc, char **argv,
                         void *args)
 {
     int n = argc - optind;
+    if (table->operand_many && n > 0) {
+        struct operand_list *list =
+            (void *)((char *)args + table->operand_offset);
+        *list = (struct operand_list){argv + optind, (size_t)n};
+        return 0;
+    }
     if (n > (table->operand != NULL ? 1 : 0)) {
         return command_misused(table->command, "'%s' is one operand too many",
                                argv[argc - 1]);

@@ -47,11 +47,18 @@ struct option_group {
         .offset = (at)                                                         \
     }
 
+/* Operands as they stand in argv. */
+struct operand_list {
+    char **items;
+    size_t n;
+};
+
 struct option_table {
     const char *command;
     const char *operand;   /* what help calls the operand, NULL: takes none */
     size_t operand_offset; /* of its const char * in the arguments */
     bool operand_optional;
+    bool operand_many;   /* one or more, of a struct operand_list instead */
     const char *about;   /* some sentences */
     const char *example; /* command lines, indented by two blanks */
     struct option_group groups[OPTION_GROUPS_MAX];

@@ -39,24 +39,49 @@ static double share_done(const struct progress *progress)
     return share < 1 ? share : 1;
 }
 
+/* Whether it is time to show the line anew. */
+static bool is_due(struct progress_line *line, double now)
+{
+    if (!line->enabled ||
+        (line->shown > 0 && now - line->shown < SHOW_EVERY_S)) {
+        return false;
+    }
+    line->shown = now;
+    return true;
+}
+
+static struct cli_text time_left(double share, double elapsed)
+{
+    struct cli_text unknown = {"unknown"};
+    return share > 0 ? text_duration(elapsed / share - elapsed) : unknown;
+}
+
 void progress_line_show(void *arg, const struct progress *progress)
 {
     struct progress_line *line = arg;
     double now = now_s();
-    if (!line->enabled ||
-        (line->shown > 0 && now - line->shown < SHOW_EVERY_S)) {
+    if (!is_due(line, now)) {
         return;
     }
-    line->shown = now;
     double share = share_done(progress);
     double elapsed = now - line->started;
-    struct cli_text left = {"unknown"};
-    if (share > 0) {
-        left = text_duration(elapsed / share - elapsed);
-    }
     fprintf(stderr, WIPE_LINE "%s: %s rows, %s, %s, %s left", line->doing,
             text_count(progress->rows).text, text_percent(share, 1).text,
-            text_rate(progress->rows, elapsed).text, left.text);
+            text_rate(progress->rows, elapsed).text,
+            time_left(share, elapsed).text);
+}
+
+void progress_line_show_bytes(struct progress_line *line, uint64_t done,
+                              uint64_t total)
+{
+    double now = now_s();
+    if (!is_due(line, now)) {
+        return;
+    }
+    double share = total > 0 ? (double)done / (double)total : 1;
+    fprintf(stderr, WIPE_LINE "%s: %s, %s, %s left", line->doing,
+            text_bytes(done).text, text_percent(share, 1).text,
+            time_left(share, now - line->started).text);
 }
 
 void progress_line_end(struct progress_line *line)

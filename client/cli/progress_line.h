@@ -7,6 +7,7 @@
 #define NB_CLI_PROGRESS_LINE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "storage/table_builder.h"
 
@@ -21,6 +22,10 @@ void progress_line_begin(struct progress_line *line, const char *doing);
 
 /* A progress_fn; `arg` is the struct progress_line. */
 void progress_line_show(void *arg, const struct progress *progress);
+
+/* The same of work that is told in bytes. */
+void progress_line_show_bytes(struct progress_line *line, uint64_t done,
+                              uint64_t total);
 
 /* Wipes the line. */
 void progress_line_end(struct progress_line *line);
