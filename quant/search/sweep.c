@@ -15,10 +15,16 @@
  * pass each other in an order where each two are neighbours when their turn
  * comes.
  *
- * Which s: the extremes of the row, coded kmin and kmax, lose at least
- * (range - s (kmax - kmin))^2 / 2, at most 15 steps lie between, and fewer than
- * 8 need not, since the same values are had with half the scale and codes
- * doubled. So s is within (range -+ sqrt(2 loss)) / 15 and / 8.
+ * Only cells that may hold the optimum are kept in order:
+ *   - The extremes of the row, coded kmin and kmax, lose at least
+ *     (range - s (kmax - kmin))^2 / 2. At most 15 steps lie between, and fewer
+ *     than 8 need not, since the same values are had with half the scale and
+ *     codes doubled. So s is within (range -+ sqrt(2 loss)) / 15 and / 8.
+ *   - The least value, 0 on the grid, loses b^2 where b > 0: b <= sqrt(loss).
+ *   - Codes from kmin on give the same values from 0 on, so the least value may
+ *     be taken for code 0: the cell is above its first line, (0, 0).
+ * All lines sink as s grows. They come in at the top, in which order need not
+ * be known before, and go where they pass (0, 0).
  */
 #include "quant/search/sweep.h"
 
@@ -36,6 +42,7 @@
 #define RADIX      INT64_C(32) /* of points in pairs */
 #define PAIR_RADIX (RADIX * RADIX)
 #define LINE_RADIX INT64_C(512)
+#define OUT        UINT16_MAX
 
 _Static_assert(SWEEP_DIM_MAX <= RADIX && MAX_LINES <= (int)LINE_RADIX,
                "numbers of points and lines fit their radix");
@@ -55,12 +62,12 @@ struct sweep {
     int64_t total;       /* sum of the values */
     int64_t first_scale; /* swept from here */
     int64_t last_scale;
-    /* The lines at the scale of the moment, the upper first, numbered
-     * k * n_points + i; where each stands; the cell above each and below the
-     * last. */
-    uint16_t line[MAX_LINES];
+    int64_t top; /* twice the greatest bias of use */
+    /* The lines, (i, k) as number k * n_points + i: places from the upper on,
+     * or OUT; the cell above each place. */
     uint16_t place[MAX_LINES];
     struct cell cell[MAX_LINES + 1];
+    int first; /* the uppermost place in use; those above are all out */
     /* (v_j - v_i, i, j) as one number, ascending. */
     int64_t pair[MAX_PAIRS];
     int n_pairs;
@@ -119,36 +126,51 @@ static void try_cell(struct sweep *sweep, const struct cell *cell)
     }
 }
 
-/* Puts a line at a place: the cell below is that above with one code raised. */
-static void put_line(struct sweep *sweep, int place, int line)
+/* The codes below a line are those above it with one raised. */
+static struct cell raise_code(const struct sweep *sweep, struct cell above,
+                              int i, int k)
 {
-    int i = line % sweep->n_points;
-    int k = line / sweep->n_points;
-    const struct cell *above = &sweep->cell[place];
-    struct cell *below = &sweep->cell[place + 1];
-    below->k = above->k + sweep->count[i];
-    below->k2 = above->k2 + sweep->count[i] * (2 * k + 1);
-    below->kv = above->kv + sweep->count[i] * sweep->v[i];
-    sweep->line[place] = (uint16_t)line;
-    sweep->place[line] = (uint16_t)place;
-    try_cell(sweep, below);
+    int64_t count = sweep->count[i];
+    return (struct cell){.k = above.k + count,
+                         .k2 = above.k2 + count * (2 * k + 1),
+                         .kv = above.kv + count * sweep->v[i]};
 }
 
-/* Lines in their order just after the first scale: of those that meet there
- * the one of the lower code, which sinks slower, is above. */
+/* Twice the bias of a line at the first scale. */
+static int64_t first_height(const struct sweep *sweep, int i, int k)
+{
+    return 2 * sweep->v[i] - sweep->first_scale * (2 * k + 1);
+}
+
+/* Orders lines as just after the first scale: of those that meet there the one
+ * of the lower code, which sinks slower, is above. */
 static void put_lines(struct sweep *sweep)
 {
     int64_t keys[MAX_LINES];
-    int n = sweep->n_points * STEPS;
-    for (int line = 0; line < n; line++) {
-        int64_t sunk = sweep->first_scale * (2 * (line / sweep->n_points) + 1);
-        int64_t height = 2 * sweep->v[line % sweep->n_points] - sunk;
-        keys[line] = -height * LINE_RADIX + line;
+    int n = 0;
+    int64_t bottom = first_height(sweep, 0, 0);
+    struct cell cell = {0};
+    for (int k = 0; k < STEPS; k++) {
+        for (int i = 0; i < sweep->n_points; i++) {
+            int line = k * sweep->n_points + i;
+            int64_t height = first_height(sweep, i, k);
+            sweep->place[line] = OUT;
+            if (height > sweep->top) {
+                cell = raise_code(sweep, cell, i, k);
+                sweep->first++;
+            } else if (height > bottom || line == 0) {
+                keys[n++] = -height * LINE_RADIX + line;
+            }
+        }
     }
     sort(keys, n);
-    sweep->cell[0] = (struct cell){0};
-    for (int place = 0; place < n; place++) {
-        put_line(sweep, place, (int)(keys[place] & (LINE_RADIX - 1)));
+    for (int at = 0; at < n; at++) {
+        int line = (int)(keys[at] & (LINE_RADIX - 1));
+        sweep->place[line] = (uint16_t)(sweep->first + at);
+        sweep->cell[sweep->first + at] = cell;
+        try_cell(sweep, &cell);
+        cell = raise_code(sweep, cell, line % sweep->n_points,
+                          line / sweep->n_points);
     }
 }
 
@@ -163,19 +185,47 @@ static void put_pairs(struct sweep *sweep)
     sort(sweep->pair, sweep->n_pairs);
 }
 
-/* The pair's lines of codes k and k + apart pass, for every k. */
-static void swap_lines(struct sweep *sweep, int64_t pair, int apart)
+/* Line (i, k) comes in at the top, and the cell above it. */
+static void let_in(struct sweep *sweep, int i, int k)
+{
+    const struct cell *below = &sweep->cell[sweep->first];
+    struct cell *above = &sweep->cell[--sweep->first];
+    int64_t count = sweep->count[i];
+    *above = (struct cell){.k = below->k - count,
+                           .k2 = below->k2 - count * (2 * k + 1),
+                           .kv = below->kv - count * sweep->v[i]};
+    try_cell(sweep, above);
+    sweep->place[k * sweep->n_points + i] = (uint16_t)sweep->first;
+}
+
+/* Of a pair's lines whose codes are `apart` apart those in use pass. For the
+ * others not to be asked, one by one: the bias is v_i - s (k + 1/2) where they
+ * pass, and in use from the top down to -s / 2. */
+static void swap_lines(struct sweep *sweep, int64_t pair, int apart,
+                       double scale)
 {
     int i = (int)(pair / RADIX % RADIX);
     int j = (int)(pair % RADIX);
-    for (int k = 0; k + apart < STEPS; k++) {
-        int lower = k * sweep->n_points + i;
-        int upper = (k + apart) * sweep->n_points + j;
-        int place = sweep->place[upper];
-        assert(sweep->place[lower] == place + 1);
-        put_line(sweep, place, lower);
-        sweep->line[place + 1] = (uint16_t)upper;
-        sweep->place[upper] = (uint16_t)(place + 1);
+    double inverse = 1 / scale;
+    double most = (double)sweep->v[i] * inverse + 1;
+    double least = (double)(2 * sweep->v[i] - sweep->top) / 2 * inverse - 1;
+    int last = (int)fmin(most, STEPS - 1 - apart);
+    for (int k = (int)fmin(fmax(least, 0), STEPS); k <= last; k++) {
+        uint16_t *lower = &sweep->place[k * sweep->n_points + i];
+        uint16_t *upper = &sweep->place[(k + apart) * sweep->n_points + j];
+        if (*lower == OUT || *upper == OUT) {
+            continue;
+        }
+        assert(*lower == *upper + 1);
+        *lower = *upper;
+        if (i == 0 && k == 0) {
+            *upper = OUT;
+            continue;
+        }
+        (*upper)++;
+        struct cell *between = &sweep->cell[*upper];
+        *between = raise_code(sweep, sweep->cell[*lower], i, k);
+        try_cell(sweep, between);
     }
 }
 
@@ -217,29 +267,81 @@ static void start_stream(const struct sweep *sweep, struct stream *stream,
     set_scale(sweep, stream, apart);
 }
 
-static void merge_streams(struct sweep *sweep)
+/* The next line to come in: for each code the points do so in order. */
+struct entry {
+    int i[STEPS]; /* of code k */
+    int k;
+    double scale;
+};
+
+/* Where (i, k) sinks to the top: 2 v_i - s (2 k + 1) = top. Quotients compare
+ * as those of crossings do. Of equal ones the slower line comes first: it was
+ * below the other until there. */
+static void find_entry(const struct sweep *sweep, struct entry *entry)
+{
+    entry->scale = HUGE_VAL;
+    for (int k = 0; k < STEPS; k++) {
+        if (entry->i[k] < sweep->n_points) {
+            int64_t above = 2 * sweep->v[entry->i[k]] - sweep->top;
+            double scale = (double)above / (2 * k + 1);
+            if (scale < entry->scale) {
+                entry->scale = scale;
+                entry->k = k;
+            }
+        }
+    }
+}
+
+static void start_entries(const struct sweep *sweep, struct entry *entry)
+{
+    for (int k = 0; k < STEPS; k++) {
+        entry->i[k] = 0;
+        while (entry->i[k] < sweep->n_points &&
+               first_height(sweep, entry->i[k], k) <= sweep->top) {
+            entry->i[k]++;
+        }
+    }
+    find_entry(sweep, entry);
+}
+
+/* The stream whose crossing is next. */
+static int next_crossing(const struct sweep *sweep,
+                         const struct stream streams[STEPS])
+{
+    int next = 1;
+    for (int apart = 2; apart < STEPS; apart++) {
+        double scale = streams[apart].scale;
+        if (scale < streams[next].scale ||
+            (scale == streams[next].scale && scale < HUGE_VAL &&
+             sweep->pair[streams[apart].next] % PAIR_RADIX <
+                 sweep->pair[streams[next].next] % PAIR_RADIX)) {
+            next = apart;
+        }
+    }
+    return next;
+}
+
+static void sweep_lines(struct sweep *sweep)
 {
     struct stream streams[STEPS];
+    struct entry entry;
     for (int apart = 1; apart < STEPS; apart++) {
         start_stream(sweep, &streams[apart], apart);
     }
+    start_entries(sweep, &entry);
     for (;;) {
-        int first = 1;
-        for (int apart = 2; apart < STEPS; apart++) {
-            if (streams[apart].scale < streams[first].scale ||
-                (streams[apart].scale == streams[first].scale &&
-                 streams[apart].scale < HUGE_VAL &&
-                 sweep->pair[streams[apart].next] % PAIR_RADIX <
-                     sweep->pair[streams[first].next] % PAIR_RADIX)) {
-                first = apart;
-            }
-        }
-        if (streams[first].scale == HUGE_VAL) {
+        int apart = next_crossing(sweep, streams);
+        struct stream *stream = &streams[apart];
+        if (stream->scale == HUGE_VAL) {
             break;
         }
-        swap_lines(sweep, sweep->pair[streams[first].next], first);
-        streams[first].next++;
-        set_scale(sweep, &streams[first], first);
+        while (entry.scale <= stream->scale) {
+            let_in(sweep, entry.i[entry.k]++, entry.k);
+            find_entry(sweep, &entry);
+        }
+        swap_lines(sweep, sweep->pair[stream->next], apart, stream->scale);
+        stream->next++;
+        set_scale(sweep, stream, apart);
     }
 }
 
@@ -252,12 +354,14 @@ struct line sweep_row(const float *x, size_t dim, double loss)
     put_points(&sweep, x, dim, (double)range.min, unit);
 
     /* Wider by a thousandth part than needed, for rounding. */
-    double slack = sqrt(2 * loss) * unit * 1.001 + 1;
-    sweep.first_scale = (int64_t)fmax((GRID - slack) / STEPS, 0);
-    sweep.last_scale = (int64_t)((GRID + slack) / LEAST_SPAN);
+    double slack = sqrt(loss) * unit * 1.001 + 1;
+    double slack_2 = sqrt(2.0) * slack;
+    sweep.first_scale = (int64_t)fmax((GRID - slack_2) / STEPS, 0);
+    sweep.last_scale = (int64_t)((GRID + slack_2) / LEAST_SPAN);
+    sweep.top = (int64_t)(2 * slack);
     put_pairs(&sweep);
     put_lines(&sweep);
-    merge_streams(&sweep);
+    sweep_lines(&sweep);
 
     double scale = sweep.best_moment / sweep.best_spread;
     double bias =
