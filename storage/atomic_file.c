@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@ struct atomic_file {
     const char *base;        /* its last component, in path */
     int dir_fd;              /* of its directory */
     int fd;                  /* -1 once closed */
-    char temp[NAME_MAX + 1]; /* name in the directory, "" once renamed */
+    char temp[NAME_MAX + 1]; /* name in the directory, "" while it has none */
 };
 
 static int fail_at(const struct atomic_file *file, int rv, const char *what,
@@ -80,7 +81,51 @@ static int open_directory(struct atomic_file *file, struct nb_errctx *err)
     return rv;
 }
 
-static int create_temp(struct atomic_file *file, struct nb_errctx *err)
+/* Where /proc shows the open file, for linkat(). */
+struct proc_path {
+    char text[32];
+};
+
+static struct proc_path proc_path_of(int fd)
+{
+    struct proc_path path;
+    snprintf(path.text, sizeof(path.text), "/proc/self/fd/%d", fd);
+    return path;
+}
+
+/* A file without a name is gone when the process is killed. Not every file
+ * system has them, and without /proc they cannot be named. */
+static bool create_unnamed(struct atomic_file *file)
+{
+    file->fd = openat(file->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+    if (file->fd < 0) {
+        return false;
+    }
+    if (access(proc_path_of(file->fd).text, F_OK) != 0) {
+        close(file->fd);
+        file->fd = -1;
+        return false;
+    }
+    return true;
+}
+
+static int create_named(struct atomic_file *file)
+{
+    file->fd = openat(file->dir_fd, file->temp,
+                      O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    return file->fd >= 0 ? 0 : -errno;
+}
+
+static int link_named(struct atomic_file *file)
+{
+    int rv = linkat(AT_FDCWD, proc_path_of(file->fd).text, file->dir_fd,
+                    file->temp, AT_SYMLINK_FOLLOW);
+    return rv == 0 ? 0 : -errno;
+}
+
+/* Does `name` with hidden names of the file's own until one is free. */
+static int find_name(struct atomic_file *file,
+                     int (*name)(struct atomic_file *))
 {
     int rv = -EEXIST;
     for (int i = 0; i < NAME_ATTEMPTS && rv == -EEXIST; i++) {
@@ -92,15 +137,22 @@ static int create_temp(struct atomic_file *file, struct nb_errctx *err)
         /* The name shows whose it is; 200 bytes of it leave room. */
         snprintf(file->temp, sizeof(file->temp), ".%.200s.%016" PRIx64 ".tmp",
                  file->base, random);
-        file->fd = openat(file->dir_fd, file->temp,
-                          O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        rv = file->fd >= 0 ? 0 : -errno;
+        rv = name(file);
     }
     if (rv != 0) {
         file->temp[0] = '\0';
-        return fail_at(file, rv, "cannot create a file beside it", err);
     }
-    return 0;
+    return rv;
+}
+
+static int create_temp(struct atomic_file *file, struct nb_errctx *err)
+{
+    if (create_unnamed(file)) {
+        return 0;
+    }
+    int rv = find_name(file, create_named);
+    return rv == 0 ? 0
+                   : fail_at(file, rv, "cannot create a file beside it", err);
 }
 
 int atomic_file_create(const char *path, struct atomic_file **file,
@@ -149,6 +201,12 @@ int atomic_file_commit(struct atomic_file *file, struct nb_errctx *err)
 {
     if (fsync(file->fd) != 0) {
         return fail_at(file, -errno, "fsync", err);
+    }
+    if (file->temp[0] == '\0') {
+        int rv = find_name(file, link_named); /* rename needs a name */
+        if (rv != 0) {
+            return fail_at(file, rv, "cannot name a file beside it", err);
+        }
     }
     int closed = close(file->fd);
     file->fd = -1;

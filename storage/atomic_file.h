@@ -12,10 +12,12 @@
 
 struct atomic_file;
 
-/* Creates a temporary file in the directory of `path`, under a hidden name of
- * its own. The caller ends *file with atomic_file_destroy() on every path.
- * -errno, NB_ERR_INVALID (what stands there is not a regular file),
- * NB_ERR_NOMEM. */
+/* Creates a temporary file in the directory of `path`: without a name, so that
+ * nothing is left if the process is killed, or under a hidden name of its own
+ * where the file system knows no files without names. A symbolic link at `path`
+ * is replaced, not followed. The caller ends *file with atomic_file_destroy()
+ * on every path. -errno, NB_ERR_INVALID (what stands there is not a regular
+ * file), NB_ERR_NOMEM. */
 int atomic_file_create(const char *path, struct atomic_file **file,
                        struct nb_errctx *err);
 

@@ -8,6 +8,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+int file_id_of(int fd, struct file_id *id)
+{
+    struct stat stat;
+    if (fstat(fd, &stat) != 0) {
+        return -errno;
+    }
+    *id = (struct file_id){.device = stat.st_dev, .inode = stat.st_ino};
+    return 0;
+}
+
+bool file_id_is(const struct file_id *id, const char *path)
+{
+    struct stat other;
+    return stat(path, &other) == 0 && other.st_dev == id->device &&
+           other.st_ino == id->inode;
+}
+
 int file_open(const char *path, int *fd, uint64_t *bytes, struct nb_errctx *err)
 {
     int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

@@ -5,10 +5,24 @@
 #ifndef NB_STORAGE_FILE_IO_H
 #define NB_STORAGE_FILE_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "quant/nibble.h"
+
+/* Which file it is, by whatever name. */
+struct file_id {
+    uint64_t device;
+    uint64_t inode;
+};
+
+/* -errno. */
+int file_id_of(int fd, struct file_id *id);
+
+/* Does `path` lead to that file? An output that would replace an input is
+ * found out with this. */
+bool file_id_is(const struct file_id *id, const char *path);
 
 /* Opens a regular file for reading; *bytes is its size. Does not block on a
  * FIFO. -errno (-EISDIR for a directory), NB_ERR_UNSUPPORTED (a device, pipe

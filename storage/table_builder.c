@@ -5,10 +5,10 @@
 
 #include <sched.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "storage/build_pipeline.h"
+#include "storage/file_io.h"
 #include "storage/source.h"
 #include "storage/table_metadata.h"
 #include "storage/table_writer.h"
@@ -57,10 +57,9 @@ static unsigned choose_threads(const struct build *build)
 static int check_distinct(const struct build *build)
 {
     const char *output = build->options->output;
-    struct stat in;
-    struct stat out;
-    if (fstat(source_fd(build->source), &in) == 0 && stat(output, &out) == 0 &&
-        in.st_dev == out.st_dev && in.st_ino == out.st_ino) {
+    struct file_id input;
+    if (file_id_of(source_fd(build->source), &input) == 0 &&
+        file_id_is(&input, output)) {
         return nb_fail(build->err, NB_ERR_INVALID,
                        "%s: is the input, will not replace it", output);
     }

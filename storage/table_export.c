@@ -45,6 +45,10 @@ int table_export(const struct table *table, const char *format,
     if (chosen == NULL) {
         return fail_unknown(format, err);
     }
+    if (file_id_is(&table_info(table)->file, path)) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "%s: is the table itself, will not replace it", path);
+    }
     struct atomic_file *file;
     int rv = atomic_file_create(path, &file, err);
     if (rv != 0) {

@@ -31,6 +31,7 @@ struct opening {
     const char *path;
     int fd;
     uint64_t file_bytes;
+    struct file_id file;
     struct table_header header;
     uint64_t checksum; /* of the header */
     struct nb_errctx *err;
@@ -114,6 +115,7 @@ static int map_file(struct opening *opening, struct table *table)
     if (fstat(opening->fd, &stat) != 0) {
         return fail_errno(opening, -errno, "fstat");
     }
+    opening->file = (struct file_id){stat.st_dev, stat.st_ino};
     if ((uint64_t)stat.st_size != opening->file_bytes) {
         return nb_fail(opening->err, NB_ERR_TRUNCATED,
                        "%s: changed from %" PRIu64 " to %" PRIu64
@@ -148,6 +150,7 @@ static void describe(const struct opening *opening, struct table *table)
         .metadata = table->metadata_text,
         .has_stats = table->metadata.has_stats,
         .stats = table->metadata.stats,
+        .file = opening->file,
     };
 }
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "quant/nibble.h"
+#include "storage/file_io.h"
 
 struct table; /* immutable once open: may be read by any number of threads */
 
@@ -37,6 +38,7 @@ struct table_info {
     const char *metadata;   /* the metadata section: one JSON object */
     bool has_stats;         /* stats are recorded; zeros if not */
     struct table_stats stats;
+    struct file_id file;
 };
 
 /*

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """quantize, inspect, verify, eval and export, on good files and bad ones."""
 
+import contextlib
 import json
 import os
 import pty
 import resource
 import struct
 import subprocess
+import tempfile
 import unittest
 
 import numpy
@@ -290,6 +292,39 @@ class FilesTest(unittest.TestCase):
         self.assertIn("/no/such/dir", self.fails(
             "export", self.glove, "--format", "npy", "--output",
             "/no/such/dir/a.npy"))
+
+    def test_export_does_not_replace_the_table(self):
+        table = write(read(self.glove), ".nbt")
+        alias = scratch_path(".nbt")
+        os.symlink(table, alias)
+        for output in table, alias:
+            self.assertIn("is the table itself", self.fails(
+                "export", table, "--format", "npy", "--output", output))
+        self.assertEqual(read(table), read(self.glove))
+
+    def test_killed_quantize_leaves_nothing(self):
+        source = scratch_path(".npy")
+        numpy.lib.format.open_memmap(source, "w+", "<f4", (40000000, 16))
+        directory = tempfile.mkdtemp(dir=os.path.dirname(source))
+        build = subprocess.Popen(
+            [nibble_test.NIBBLE, "quantize", "--input", source, "--output",
+             os.path.join(directory, "t.nbt")], stdout=subprocess.DEVNULL)
+        try:
+            def writes():
+                self.assertIsNone(build.poll(), "it ended by itself")
+                fds = "/proc/%d/fd" % build.pid
+                for fd in os.listdir(fds):
+                    with contextlib.suppress(FileNotFoundError):  # closed
+                        link = os.readlink(os.path.join(fds, fd))
+                        if link.startswith(directory + "/"):
+                            return True
+                return False
+            nibble_test.wait_for(writes, "a file in the directory")
+        finally:
+            build.kill()
+            build.wait()
+            os.remove(source)
+        self.assertEqual(os.listdir(directory), [])
 
     def test_export_for_fbgemm(self):
         output = scratch_path(".npy")

@@ -110,6 +110,9 @@ WRAP(FAULT_SYNC, int, -1, fsync, (int fd), (fd))
 WRAP(FAULT_RENAME, int, -1, renameat,
      (int old_dir, const char *old, int new_dir, const char *new),
      (old_dir, old, new_dir, new))
+WRAP(FAULT_RENAME, int, -1, linkat,
+     (int old_dir, const char *old, int new_dir, const char *new, int flags),
+     (old_dir, old, new_dir, new, flags))
 WRAP(FAULT_RENAME, int, -1, renameat2,
      (int old_dir, const char *old, int new_dir, const char *new,
       unsigned flags),

@@ -21,7 +21,7 @@ enum fault {
     FAULT_READ = 1 << 3,   /* read, pread */
     FAULT_WRITE = 1 << 4,  /* pwrite, copy_file_range */
     FAULT_SYNC = 1 << 5,   /* fsync */
-    FAULT_RENAME = 1 << 6, /* renameat, renameat2 */
+    FAULT_RENAME = 1 << 6, /* renameat, renameat2, linkat */
     FAULT_SEEK = 1 << 7,   /* lseek */
     FAULT_THREAD = 1 << 8, /* pthread_create */
     FAULT_STAT = 1 << 9,   /* fstat */

@@ -29,7 +29,8 @@ START_TEST(nothing_before_commit)
     ck_assert_int_eq(table_writer_create(path, &format, &writer, &err), 0);
     ck_assert_int_eq(table_writer_append(writer, row, 1, &err), 0);
     ck_assert_int_ne(access(path, F_OK), 0);
-    ck_assert_uint_eq(scratch_count(), 1); /* the temporary */
+    /* The temporary has no name, or a hidden one. */
+    ck_assert_uint_le(scratch_count(), 1);
     table_writer_destroy(writer);
     ck_assert_uint_eq(scratch_count(), 0);
     table_writer_destroy(NULL);
