@@ -68,8 +68,8 @@ static const struct option_row rows[] = {
      .offset = AT(search),
      .value = "SEARCH",
      .choices = nb_search_at,
-     .help = "how the range of each row of q4 is found (default: greedy):\n"
-             "asym takes its extremes, greedy looks for the range of least\n"
+     .help = "how the range of each row of q4 is found (default: greedy): "
+             "asym takes its extremes, greedy looks for the range of least "
              "error. The other codecs have no choice of it"},
     {.name = "scales",
      .type = OPTION_INDEX,
@@ -77,8 +77,8 @@ static const struct option_row rows[] = {
      .value = "TYPE",
      .fallback = "auto",
      .choices = scales_at,
-     .help = "type of each row's scale and bias, or codebook; fp32 is for\n"
-             "values beyond 65,504, and takes 4 bytes a row more in q4. auto\n"
+     .help = "type of each row's scale and bias, or codebook; fp32 is for "
+             "values beyond 65,504, and takes 4 bytes a row more in q4. auto "
              "is fp32 for q8, as FBGEMM has it, and fp16 for q4"},
     {.name = "nan",
      .type = OPTION_INDEX,
