@@ -3,20 +3,40 @@
 
 #include "server/feature.h"
 
-#include <string.h>
+/* Names of models in a message, with room for that of the one asked for. */
+#define NAMES_BYTES 128
+
+int feature_find_model(struct call *call, const char *model,
+                       const struct catalog_entry **entry)
+{
+    const struct catalog *catalog = call->service->catalog;
+    char names[NAMES_BYTES];
+    *entry = catalog_find(catalog, model);
+    if (*entry != NULL) {
+        return 0;
+    }
+    catalog_names(catalog, names, sizeof(names));
+    if (model[0] == '\0') {
+        return call_fail(call, RPC_NOT_FOUND,
+                         "model: none is named, and there is more than one: %s",
+                         names);
+    }
+    return call_fail(call, RPC_NOT_FOUND,
+                     "model: no model '%.80s', there is %s", model, names);
+}
 
 int feature_begin(struct call *call, const char *model, uint64_t version,
                   uint32_t timeout_ms, uint32_t dtype,
                   struct table_set **tables)
 {
-    struct table_set *set = call->service->tables;
+    const struct catalog_entry *entry;
     if (call_set_timeout(call, timeout_ms) != 0) {
         return -1;
     }
-    if (model[0] != '\0' && strcmp(model, table_set_model(set)) != 0) {
-        return call_fail(call, RPC_NOT_FOUND, "model: no model '%.100s'",
-                         model);
+    if (feature_find_model(call, model, &entry) != 0) {
+        return -1;
     }
+    struct table_set *set = entry->tables;
     if (version != 0 && version != table_set_version(set)) {
         return call_fail(call, RPC_NOT_FOUND,
                          "version: %llu is not loaded, %llu is served",

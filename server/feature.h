@@ -27,6 +27,11 @@ struct feature_fields {
     const uint32_t *ids32;
 };
 
+/* The model of that name; an empty one means the only model. Fails naming the
+ * models there are. */
+int feature_find_model(struct call *call, const char *model,
+                       const struct catalog_entry **entry);
+
 /* Resolves the fields that stand in front of both requests: the tables to
  * answer from, and the deadline. `dtype` must be in the enumeration. */
 int feature_begin(struct call *call, const char *model, uint64_t version,

@@ -1,9 +1,8 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include <string.h>
-
 #include "proto/nibble.pb-c.h"
+#include "server/feature.h"
 #include "server/rpc.h"
 
 /* An array of pointers to n zeroed elements, as protobuf-c wants it. */
@@ -39,16 +38,14 @@ static void fill_table(const struct table_set *set, size_t i,
     status->unseen = table_set_unseen(set, entry);
 }
 
-static int fill_models(struct call *call, const struct table_set *set,
-                       Nibble__V1__StatusReply *reply)
+static int fill_model(struct call *call, const struct catalog_entry *entry,
+                      Nibble__V1__ModelStatus *model)
 {
-    if (pointers(call, 1, sizeof(**reply->models), &reply->models) != 0) {
-        return -1;
-    }
-    Nibble__V1__ModelStatus *model = reply->models[0];
+    const struct table_set *set = entry->tables;
     nibble__v1__model_status__init(model);
     model->name = (char *)table_set_model(set);
     model->version = table_set_version(set);
+    model->choice = (char *)catalog_choice_name(entry->choice);
     model->n_tables = table_set_n(set);
     if (pointers(call, model->n_tables, sizeof(**model->tables),
                  &model->tables) != 0) {
@@ -57,8 +54,25 @@ static int fill_models(struct call *call, const struct table_set *set,
     for (size_t i = 0; i < model->n_tables; i++) {
         fill_table(set, i, model->tables[i]);
     }
-    reply->n_models = 1;
     return 0;
+}
+
+/* All of them, or `only` one. */
+static int fill_models(struct call *call, const struct catalog_entry *only,
+                       Nibble__V1__StatusReply *reply)
+{
+    const struct catalog *catalog = call->service->catalog;
+    reply->n_models = only != NULL ? 1 : catalog_n(catalog);
+    if (pointers(call, reply->n_models, sizeof(**reply->models),
+                 &reply->models) != 0) {
+        return -1;
+    }
+    int rv = 0;
+    for (size_t i = 0; i < reply->n_models && rv == 0; i++) {
+        rv = fill_model(call, only != NULL ? only : catalog_at(catalog, i),
+                        reply->models[i]);
+    }
+    return rv;
 }
 
 static int fill_methods(struct call *call, const struct totals *totals,
@@ -90,11 +104,10 @@ int handle_status(struct call *call, const void *message)
     const Nibble__V1__StatusRequest *request = message;
     const struct service *service = call->service;
     const struct service_common *common = service->common;
-    const struct table_set *set = service->tables;
+    const struct catalog_entry *only = NULL;
     if (request->model[0] != '\0' &&
-        strcmp(request->model, table_set_model(set)) != 0) {
-        return call_fail(call, RPC_NOT_FOUND, "model: no model '%.100s'",
-                         request->model);
+        feature_find_model(call, request->model, &only) != 0) {
+        return -1;
     }
     struct totals totals;
     counters_sum(common->counters, common->n_loops, &totals);
@@ -111,7 +124,7 @@ int handle_status(struct call *call, const void *message)
     reply.bad_frames = totals.bad_frames;
     void *body;
     if (fill_methods(call, &totals, &reply) != 0 ||
-        fill_models(call, set, &reply) != 0 ||
+        fill_models(call, only, &reply) != 0 ||
         call_reserve(call, nibble__v1__status_reply__get_packed_size(&reply),
                      &body) != 0) {
         return -1;

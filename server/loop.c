@@ -400,7 +400,7 @@ static int open_handles(struct loop *loop)
 }
 
 int loop_init(struct loop *loop, struct loop_common *common, unsigned index,
-              struct table_set *tables, const int *fds, const bool *is_unix,
+              struct catalog *catalog, const int *fds, const bool *is_unix,
               size_t n)
 {
     *loop = (struct loop){.common = common};
@@ -412,8 +412,8 @@ int loop_init(struct loop *loop, struct loop_common *common, unsigned index,
     if (rv != 0) {
         goto err_free;
     }
-    rv =
-        service_init(&loop->service, common->service, index, tables, uv_hrtime);
+    rv = service_init(&loop->service, common->service, index, catalog,
+                      uv_hrtime);
     if (rv != 0) {
         goto err_mutex;
     }

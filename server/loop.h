@@ -61,7 +61,7 @@ struct loop {
  * what fds[i] is. -errno, NB_ERR_NOMEM: nothing is held. After success the
  * loop must be started or abandoned; it must not move. */
 int loop_init(struct loop *loop, struct loop_common *common, unsigned index,
-              struct table_set *tables, const int *fds, const bool *is_unix,
+              struct catalog *catalog, const int *fds, const bool *is_unix,
               size_t n);
 
 /* Starts the thread. -errno; then loop_abandon() ends the loop. */

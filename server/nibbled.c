@@ -5,18 +5,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "server/load_models.h"
 #include "server/log.h"
 #include "server/options.h"
 #include "server/server.h"
-#include "server/table_set.h"
 
 #define EXIT_USAGE 2
-
-/* The tables of the command line form one model. */
-#define MODEL_NAME    "default"
-#define MODEL_VERSION 1
 
 static const char *environment(const char *name)
 {
@@ -30,56 +25,18 @@ static int fail(int status, const struct nb_errctx *err)
     return status;
 }
 
-static int add_table(struct table_set *set, const char *text,
-                     struct nb_errctx *err)
-{
-    size_t name_bytes;
-    const char *file;
-    int rv = options_split_table(text, &name_bytes, &file, err);
-    if (rv != 0) {
-        return rv;
-    }
-    char *name = strndup(text, name_bytes);
-    if (name == NULL) {
-        return nb_fail(err, NB_ERR_NOMEM, "out of memory");
-    }
-    rv = table_set_add(set, name, file, err);
-    free(name);
-    return rv;
-}
-
-static int open_tables(const struct options *options, struct table_set **set,
-                       struct nb_errctx *err)
-{
-    struct table_set *opened;
-    int rv = table_set_create(MODEL_NAME, MODEL_VERSION, server_loops(options),
-                              &opened);
-    if (rv != 0) {
-        return nb_fail(err, rv, "out of memory");
-    }
-    for (size_t i = 0; rv == 0 && i < options->tables.n; i++) {
-        rv = add_table(opened, options->tables.items[i], err);
-    }
-    if (rv != 0) {
-        table_set_unref(opened);
-        return rv;
-    }
-    *set = opened;
-    return 0;
-}
-
 static int run(const struct options *options)
 {
     struct nb_errctx err = {"unknown error"};
-    struct table_set *set = NULL;
+    struct catalog *catalog = NULL;
     if (nb_isa_check(&err) != 0) {
         return fail(EXIT_USAGE, &err);
     }
-    if (open_tables(options, &set, &err) != 0) {
+    if (load_models(options, server_loops(options), &catalog, &err) != 0) {
         return fail(EXIT_FAILURE, &err);
     }
-    int rv = server_run(options, set, &err);
-    table_set_unref(set);
+    int rv = server_run(options, catalog, &err);
+    catalog_unref(catalog);
     if (rv != 0) {
         return fail(EXIT_FAILURE, &err);
     }

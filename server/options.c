@@ -11,6 +11,7 @@
 #include "quant/checked.h"
 #include "server/listen_address.h"
 #include "server/log.h"
+#include "storage/repo_name.h"
 
 #define TABLE_NAME_MAX 128
 
@@ -382,6 +383,57 @@ static int check_tables(const struct option_list *tables, struct nb_errctx *err)
     return 0;
 }
 
+static int check_models(const struct option_list *models, struct nb_errctx *err)
+{
+    for (size_t i = 0; i < models->n; i++) {
+        const char *name = models->items[i];
+        if (!repo_name_is_valid(name, REPO_NAME_MAX)) {
+            return nb_fail(err, NB_ERR_INVALID,
+                           "--model: '%.80s' is not a name of 1 to %d letters, "
+                           "digits, '_', '.', '-'",
+                           name, REPO_NAME_MAX);
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(models->items[j], name) == 0) {
+                return nb_fail(err, NB_ERR_INVALID,
+                               "--model: '%s' is given twice", name);
+            }
+        }
+    }
+    return 0;
+}
+
+enum table_verify options_verify(const struct options *options)
+{
+    return strcmp(options->verify, "header") == 0 ? TABLE_VERIFY_HEADER
+                                                  : TABLE_VERIFY_FULL;
+}
+
+static int check_what_to_serve(const struct options *options,
+                               struct nb_errctx *err)
+{
+    bool repo = options->repo[0] != '\0';
+    if (!repo && options->tables.n == 0) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "--repo DIR or --table NAME=FILE is missing; see "
+                       "nibbled --help");
+    }
+    if (repo && options->tables.n > 0) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "--repo and --table do not go together");
+    }
+    if (!repo && options->models.n > 0) {
+        return nb_fail(err, NB_ERR_INVALID, "--model: there is no --repo");
+    }
+    if (strcmp(options->verify, "full") != 0 &&
+        strcmp(options->verify, "header") != 0) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "--verify: '%s' is neither full nor header",
+                       options->verify);
+    }
+    return check_models(&options->models, err);
+}
+
 static int check_whole(const struct options *options, struct nb_errctx *err)
 {
     for (size_t i = 0; i < N_OPTIONS; i++) {
@@ -399,7 +451,10 @@ static int check_whole(const struct options *options, struct nb_errctx *err)
                        (unsigned long long)options->write_low_bytes,
                        (unsigned long long)options->write_high_bytes);
     }
-    int rv = check_tables(&options->tables, err);
+    int rv = check_what_to_serve(options, err);
+    if (rv == 0) {
+        rv = check_tables(&options->tables, err);
+    }
     for (size_t i = 0; rv == 0 && i < options->listen.n; i++) {
         struct listen_address address;
         rv = listen_address_parse(options->listen.items[i], &address, err);
@@ -462,17 +517,25 @@ void options_fini(struct options *options)
 static const char help_head[] =
     "nibbled: serve quantized embedding tables over TCP.\n"
     "\n"
-    "usage: nibbled --table NAME=FILE [--table NAME=FILE ...] [options]\n"
+    "usage: nibbled --repo DIR [--model NAME ...] [options]\n"
+    "       nibbled --table NAME=FILE [--table NAME=FILE ...] [options]\n"
     "\n"
     "Maps table files made by `nibble quantize` and answers batched row "
     "lookup\n"
-    "and pooling (sum, mean, max of bags of rows). The tables form one model,\n"
-    "`default`, version 1. SIGTERM and SIGINT finish what is in flight, then\n"
-    "exit 0; a second one exits at once.\n"
+    "and pooling (sum, mean, max of bags of rows). --repo serves models that\n"
+    "`nibble publish` put into a repository: of each the pinned version, or "
+    "the\n"
+    "highest that is whole. --table serves files as they are: they form one\n"
+    "model, `default`, version 1. SIGTERM and SIGINT finish what is in "
+    "flight,\n"
+    "then exit 0; a second one exits at once.\n"
     "\n"
     "  nibble quantize --input glove.6B.50d.txt --output words.nbt\n"
     "  nibbled --table words=words.nbt --listen 127.0.0.1:7700\n"
     "  nibble lookup --server 127.0.0.1:7700 --table words --ids 0,1,2\n"
+    "\n"
+    "  nibble publish --repo models --model glove words=words.nbt\n"
+    "  nibbled --repo models\n"
     "\n"
     "options:\n";
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "quant/nibble.h"
+#include "storage/table_reader.h"
 
 struct option_list {
     char **items; /* owned */
@@ -55,6 +56,9 @@ void options_print_help(FILE *to);
 /* Writes every option but the tables as ` flag=value`, for the log. Cut to
  * fit. */
 void options_describe(const struct options *options, char *to, size_t bytes);
+
+/* How tables are checked when they are opened: --verify. */
+enum table_verify options_verify(const struct options *options);
 
 /* Splits "NAME=FILE" of --table; *file points into `text`, *name_bytes is the
  * length of the name, which stands first. NB_ERR_INVALID. */

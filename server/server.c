@@ -100,7 +100,7 @@ static void remove_socket_files(const struct server *server)
 /* ---- loops ----------------------------------------------------------- */
 
 static int init_loop(struct server *server, unsigned index,
-                     struct table_set *tables)
+                     struct catalog *catalog)
 {
     size_t n = server->n_addresses;
     int *fds = calloc(n, sizeof(*fds));
@@ -111,7 +111,7 @@ static int init_loop(struct server *server, unsigned index,
             fds[i] = server->fds[i * server->n_loops + index];
             is_unix[i] = server->addresses[i].is_unix;
         }
-        rv = loop_init(&server->loops[index], &server->common, index, tables,
+        rv = loop_init(&server->loops[index], &server->common, index, catalog,
                        fds, is_unix, n);
     }
     free(fds);
@@ -120,11 +120,11 @@ static int init_loop(struct server *server, unsigned index,
 }
 
 /* Starts as many as it can; server->n_started tells. */
-static int start_loops(struct server *server, struct table_set *tables,
+static int start_loops(struct server *server, struct catalog *catalog,
                        struct nb_errctx *err)
 {
     for (unsigned i = 0; i < server->n_loops; i++) {
-        int rv = init_loop(server, i, tables);
+        int rv = init_loop(server, i, catalog);
         if (rv == 0) {
             atomic_fetch_add(&server->n_running, 1);
             rv = loop_start(&server->loops[i]);
@@ -234,22 +234,40 @@ static int open_handles(struct server *server)
 
 /* ---- the whole ------------------------------------------------------- */
 
+static void log_table(const struct table_entry *entry, const char *model)
+{
+    const struct table_info *info = table_info(entry->table);
+    struct log_text name;
+    struct log_text of;
+    log_info("table", "name=%s codec=%s rows=%llu dim=%u bytes=%llu model=%s",
+             log_quote(entry->name, &name), nb_codec_name(info->format.codec),
+             (unsigned long long)info->n_rows, info->format.dim,
+             (unsigned long long)info->file_bytes, log_quote(model, &of));
+}
+
+static void log_model(const struct catalog_entry *entry)
+{
+    const struct table_set *tables = entry->tables;
+    const char *model = table_set_model(tables);
+    struct log_text name;
+    log_info("model", "name=%s version=%llu choice=%s tables=%zu",
+             log_quote(model, &name),
+             (unsigned long long)table_set_version(tables),
+             catalog_choice_name(entry->choice), table_set_n(tables));
+    for (size_t i = 0; i < table_set_n(tables); i++) {
+        log_table(table_set_at(tables, i), model);
+    }
+}
+
 static void log_start(const struct server *server,
-                      const struct table_set *tables)
+                      const struct catalog *catalog)
 {
     char described[LOG_LINE_MAX / 2];
-    struct log_text name;
     options_describe(server->options, described, sizeof(described));
     log_info("start", "version=%s isa=%s pid=%ld%s", NB_VERSION_STRING,
              nb_isa(), (long)getpid(), described);
-    for (size_t i = 0; i < table_set_n(tables); i++) {
-        const struct table_entry *entry = table_set_at(tables, i);
-        const struct table_info *info = table_info(entry->table);
-        log_info("table", "name=%s codec=%s rows=%llu dim=%u bytes=%llu",
-                 log_quote(entry->name, &name),
-                 nb_codec_name(info->format.codec),
-                 (unsigned long long)info->n_rows, info->format.dim,
-                 (unsigned long long)info->file_bytes);
+    for (size_t i = 0; i < catalog_n(catalog); i++) {
+        log_model(catalog_at(catalog, i));
     }
 }
 
@@ -268,7 +286,7 @@ static int announce(struct server *server, struct nb_errctx *err)
                               server->n_addresses, err);
 }
 
-static int serve(struct server *server, struct table_set *tables,
+static int serve(struct server *server, struct catalog *catalog,
                  struct nb_errctx *err)
 {
     int rv = open_sockets(server, err);
@@ -283,8 +301,8 @@ static int serve(struct server *server, struct table_set *tables,
         remove_socket_files(server);
         return nb_fail(err, rv, "cannot start: %s", nb_strerror(rv));
     }
-    log_start(server, tables);
-    rv = start_loops(server, tables, err);
+    log_start(server, catalog);
+    rv = start_loops(server, catalog, err);
     if (rv == 0) {
         rv = announce(server, err);
     }
@@ -320,7 +338,7 @@ static int allocate(struct server *server)
     return 0;
 }
 
-int server_run(const struct options *options, struct table_set *tables,
+int server_run(const struct options *options, struct catalog *catalog,
                struct nb_errctx *err)
 {
     struct server server = {
@@ -335,7 +353,7 @@ int server_run(const struct options *options, struct table_set *tables,
     };
     int rv = allocate(&server);
     if (rv == 0) {
-        rv = serve(&server, tables, err);
+        rv = serve(&server, catalog, err);
     } else {
         nb_fail(err, rv, "out of memory");
     }

@@ -6,18 +6,18 @@
 #define NB_SERVER_SERVER_H
 
 #include "quant/nibble.h"
+#include "server/catalog.h"
 #include "server/options.h"
-#include "server/table_set.h"
 
 /* Loops that --loops asks for. */
 unsigned server_loops(const struct options *options);
 
 /*
- * Binds, serves `tables` until SIGTERM or SIGINT, drains and returns 0. Takes
+ * Binds, serves `catalog` until SIGTERM or SIGINT, drains and returns 0. Takes
  * no reference beyond its own. Errors of binding and starting; *err says what
  * failed.
  */
-int server_run(const struct options *options, struct table_set *tables,
+int server_run(const struct options *options, struct catalog *catalog,
                struct nb_errctx *err);
 
 #endif

@@ -22,7 +22,7 @@ static size_t arena_bytes(const struct options *options)
 }
 
 int service_init(struct service *service, const struct service_common *common,
-                 unsigned loop, struct table_set *tables,
+                 unsigned loop, struct catalog *catalog,
                  uint64_t (*now_ns)(void))
 {
     *service = (struct service){
@@ -42,13 +42,13 @@ int service_init(struct service *service, const struct service_common *common,
         return rv;
     }
     buf_pool_init(&service->pool, KEEP_BYTES);
-    service->tables = table_set_ref(tables);
+    service->catalog = catalog_ref(catalog);
     return 0;
 }
 
 void service_fini(struct service *service)
 {
-    table_set_unref(service->tables);
+    catalog_unref(service->catalog);
     buf_pool_fini(&service->pool);
     arena_fini(&service->arena);
     free(service->scratch);

@@ -11,9 +11,9 @@
 
 #include "proto/arena.h"
 #include "server/buf_pool.h"
+#include "server/catalog.h"
 #include "server/counters.h"
 #include "server/options.h"
-#include "server/table_set.h"
 
 /* Shared by all loops. The counters are each loop's own. */
 struct service_common {
@@ -28,7 +28,7 @@ struct service {
     const struct options *options; /* that of common */
     struct counters *counters;     /* this loop's */
     unsigned loop;                 /* its index */
-    struct table_set *tables;      /* a reference; swapped between requests */
+    struct catalog *catalog;       /* a reference; swapped between requests */
     struct arena arena;            /* of the request being answered */
     struct buf_pool pool;
     uint8_t *scratch; /* where sockets are read to */
@@ -37,10 +37,10 @@ struct service {
 
 #define SERVICE_SCRATCH_BYTES ((size_t)256 << 10)
 
-/* Takes a reference to `tables`; `now_ns` is a monotonic clock. NB_ERR_NOMEM:
+/* Takes a reference to `catalog`; `now_ns` is a monotonic clock. NB_ERR_NOMEM:
  * nothing is held. */
 int service_init(struct service *service, const struct service_common *common,
-                 unsigned loop, struct table_set *tables,
+                 unsigned loop, struct catalog *catalog,
                  uint64_t (*now_ns)(void));
 void service_fini(struct service *service);
 

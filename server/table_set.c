@@ -96,56 +96,63 @@ static size_t position(const struct table_set *set, const char *name)
     return low;
 }
 
-static int make_entry(const char *name, const char *path,
-                      struct table_entry *entry, struct nb_errctx *err)
+static int make_entry(const char *name, struct table *table,
+                      struct table_entry *entry)
 {
-    struct table *table;
-    int rv = table_open(path, TABLE_VERIFY_HEADER, &table, err);
-    if (rv != 0) {
-        return rv;
-    }
     *entry = (struct table_entry){
         .name = strdup(name),
         .table = table,
         .rows = table_rows(table),
         .unseen = {.action = NB_UNSEEN_ZERO},
     };
-    rv = entry->name == NULL
-             ? NB_ERR_NOMEM
-             : nb_row_bytes(&entry->rows->format, &entry->row_bytes);
+    int rv = entry->name == NULL
+                 ? NB_ERR_NOMEM
+                 : nb_row_bytes(&entry->rows->format, &entry->row_bytes);
     if (rv != 0) {
-        table_close(table);
         free(entry->name);
-        nb_fail(err, rv, "%.200s: %s", path, nb_strerror(rv));
-        return rv;
     }
-    return 0;
+    return rv;
 }
 
-int table_set_add(struct table_set *set, const char *name, const char *path,
-                  struct nb_errctx *err)
+int table_set_take(struct table_set *set, const char *name, struct table *table,
+                   struct nb_errctx *err)
 {
-    if (table_set_find(set, name) != NULL) {
+    size_t at = position(set, name);
+    if (at < set->n && strcmp(set->entries[at].name, name) == 0) {
         return nb_fail(err, NB_ERR_INVALID, "table '%.100s' is given twice",
                        name);
     }
     struct table_entry entry;
-    int rv = make_entry(name, path, &entry, err);
-    if (rv != 0) {
-        return rv;
+    int rv = make_entry(name, table, &entry);
+    if (rv == 0) {
+        rv = grow(set);
+        if (rv != 0) {
+            free(entry.name);
+        }
     }
-    rv = grow(set);
     if (rv != 0) {
-        table_close(entry.table);
-        free(entry.name);
-        return nb_fail(err, rv, "table '%.100s': out of memory", name);
+        return nb_fail(err, rv, "table '%.100s': %s", name, nb_strerror(rv));
     }
-    size_t at = position(set, name);
     memmove(&set->entries[at + 1], &set->entries[at],
             (set->n - at) * sizeof(entry));
     set->entries[at] = entry;
     set->n++;
     return 0;
+}
+
+int table_set_add(struct table_set *set, const char *name, const char *path,
+                  enum table_verify verify, struct nb_errctx *err)
+{
+    struct table *table;
+    int rv = table_open(path, verify, &table, err);
+    if (rv != 0) {
+        return rv;
+    }
+    rv = table_set_take(set, name, table, err);
+    if (rv != 0) {
+        table_close(table);
+    }
+    return rv;
 }
 
 struct table_set *table_set_ref(struct table_set *set)

@@ -32,7 +32,11 @@ int table_set_create(const char *model, uint64_t version, unsigned n_loops,
 /* Opens `path` as the table called `name`, before the set is shared. Errors of
  * table_open(); NB_ERR_INVALID: there is one of that name; NB_ERR_NOMEM. */
 int table_set_add(struct table_set *set, const char *name, const char *path,
-                  struct nb_errctx *err);
+                  enum table_verify verify, struct nb_errctx *err);
+
+/* The same with a table that is open, which it takes over on success. */
+int table_set_take(struct table_set *set, const char *name, struct table *table,
+                   struct nb_errctx *err);
 
 struct table_set *table_set_ref(struct table_set *set);
 /* May free the set and unmap its tables; NULL is allowed. */

@@ -58,9 +58,11 @@ static void print_text(const struct server_query *query,
     print_server(query, reply);
     for (size_t i = 0; i < reply->n_models; i++) {
         const model_status *model = reply->models[i];
-        printf("\nmodel %s, version %llu, %s\n", text_foreign(model->name).text,
+        printf("\nmodel %s, version %llu, %s (%s)\n",
+               text_foreign(model->name).text,
                (unsigned long long)model->version,
-               text_counted(model->n_tables, "table").text);
+               text_counted(model->n_tables, "table").text,
+               text_foreign(model->choice).text);
         printf("  %-16s %14s x %-5s %-6s %-6s %9s %16s %12s\n", "table", "rows",
                "dim", "codec", "scales", "bytes/row", "file bytes",
                "unseen ids");
@@ -98,6 +100,7 @@ static json_t *json_models(const status_reply *reply)
         json_t *object = json_object();
         json_put(&object, "name", json_text(model->name));
         json_put(&object, "version", json_count(model->version));
+        json_put(&object, "choice", json_text(model->choice));
         json_put(&object, "tables", tables);
         json_append(&list, object);
     }

@@ -55,8 +55,8 @@ static void parse(void)
     if (action == OPTIONS_RUN) {
         char text[1000];
         options_describe(&options, text, sizeof(text));
-        if (options.tables.n == 0 || options.listen.n == 0 ||
-            options.max_ids == 0 || text[0] != ' ') {
+        if ((options.tables.n == 0) == (options.repo[0] == '\0') ||
+            options.listen.n == 0 || options.max_ids == 0 || text[0] != ' ') {
             abort();
         }
     }

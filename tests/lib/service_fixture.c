@@ -83,7 +83,7 @@ static void add_table(struct table_set *tables, const char *name, uint32_t dim)
     check(table_writer_append(writer, rows, FIXTURE_ROWS, &err), err.text);
     check(table_writer_commit(writer, "{}", &err), err.text);
     table_writer_destroy(writer);
-    int rv = table_set_add(tables, name, path, &err);
+    int rv = table_set_add(tables, name, path, TABLE_VERIFY_FULL, &err);
     unlink(path);
     check(rv, err.text);
 }
@@ -91,6 +91,7 @@ static void add_table(struct table_set *tables, const char *name, uint32_t dim)
 void fixture_open(const char *flags)
 {
     struct table_set *tables;
+    struct catalog *catalog;
     char words[512];
     snprintf(words, sizeof(words), "%s", flags);
     parse(words);
@@ -101,9 +102,12 @@ void fixture_open(const char *flags)
     fixture_now_ns = 1000000000;
     common = (struct service_common){
         .options = &options, .counters = &counters, .n_loops = 1};
-    check(service_init(&fixture_service, &common, 0, tables, clock_ns),
-          "service");
+    check(catalog_create(&catalog), "catalog");
+    check(catalog_add(catalog, tables, CATALOG_FILES), "catalog");
     table_set_unref(tables);
+    check(service_init(&fixture_service, &common, 0, catalog, clock_ns),
+          "service");
+    catalog_unref(catalog);
 }
 
 void fixture_close(void)

@@ -116,7 +116,7 @@ static const struct {
     const char *words;
     const char *text;
 } wrong[] = {
-    {"", "--table NAME=FILE is missing; see nibbled --help"},
+    {"", "--repo DIR or --table NAME=FILE is missing; see nibbled --help"},
     {"-x", "'-x' is not an option; see nibbled --help"},
     {"--", "no option '--'; see nibbled --help"},
     {"--loopsy 1", "no option '--loopsy'; see nibbled --help"},

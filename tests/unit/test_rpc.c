@@ -92,7 +92,7 @@ START_TEST(lookup_decodes_into_the_reply)
     ck_assert_uint_eq(answer.header.kind, FRAME_REPLY);
 
     const struct table_entry *entry =
-        table_set_find(fixture_service.tables, "b");
+        table_set_find(catalog_at(fixture_service.catalog, 0)->tables, "b");
     const struct nb_lookup lookup = {.ids = {.u64 = few_ids, .n = 4}};
     float expected[4 * FIXTURE_DIM_B];
     uint64_t unseen;
@@ -109,7 +109,9 @@ START_TEST(lookup_decodes_into_the_reply)
         ck_assert_uint_eq(view.head.rows, 4);
         ck_assert_mem_eq(view.values, expected, sizeof(expected));
     }
-    ck_assert_uint_eq(table_set_unseen(fixture_service.tables, entry), 2);
+    ck_assert_uint_eq(
+        table_set_unseen(catalog_at(fixture_service.catalog, 0)->tables, entry),
+        2);
 }
 END_TEST
 
@@ -242,7 +244,7 @@ static const struct {
     {packed, RPC_INVALID_ARGUMENT, "dtype: PACKED is for Lookup only"},
     {negative_dtype, RPC_INVALID_ARGUMENT, "dtype: 4294967295 is not known"},
     {no_table, RPC_NOT_FOUND, "features[0].table: no table 'c?\?'"},
-    {other_model, RPC_NOT_FOUND, "model: no model 'm'"},
+    {other_model, RPC_NOT_FOUND, "model: no model 'm', there is default"},
     {other_version, RPC_NOT_FOUND,
      "version: 18446744073709551615 is not loaded, 1 is served"},
     {many_features, RPC_RESOURCE_EXHAUSTED, "features: over 4 in the request"},

@@ -109,16 +109,25 @@ START_TEST(service_and_tables)
     for (size_t n = 0; given; n++) {
         struct service service;
         struct table_set *set = NULL;
+        struct catalog *catalog = NULL;
         faults_arm(FAULT_ALLOC | FAULT_MAP, n, ENOMEM, false);
         int rv = table_set_create("m", 1, 2, &set);
         if (rv == 0) {
-            rv = service_init(&service, common, 0, set, fixture_service.now_ns);
+            rv = catalog_create(&catalog);
+        }
+        if (rv == 0) {
+            rv = catalog_add(catalog, set, CATALOG_FILES);
+        }
+        if (rv == 0) {
+            rv = service_init(&service, common, 0, catalog,
+                              fixture_service.now_ns);
         }
         given = faults_disarm();
         ck_assert(given == (rv != 0));
         if (rv == 0) {
             service_fini(&service);
         }
+        catalog_unref(catalog);
         table_set_unref(set);
     }
     fixture_close();

@@ -28,7 +28,8 @@ static void teardown(void)
 static void add(const char *name)
 {
     const char *path = table_file_write("t.nbt", 8, 10);
-    ck_assert_int_eq(table_set_add(set, name, path, NULL), 0);
+    ck_assert_int_eq(table_set_add(set, name, path, TABLE_VERIFY_FULL, NULL),
+                     0);
 }
 
 START_TEST(tables_are_found_by_name)
@@ -58,12 +59,15 @@ START_TEST(what_cannot_be_added_changes_nothing)
     struct nb_errctx err;
     add("a");
     const char *path = table_file_write("t.nbt", 8, 10);
-    ck_assert_int_eq(table_set_add(set, "a", path, &err), NB_ERR_INVALID);
+    ck_assert_int_eq(table_set_add(set, "a", path, TABLE_VERIFY_FULL, &err),
+                     NB_ERR_INVALID);
     ck_assert_str_eq(err.text, "table 'a' is given twice");
     path = scratch_write("bad.nbt", "not a table at all", 18);
-    ck_assert_int_lt(table_set_add(set, "b", path, &err), 0);
+    ck_assert_int_lt(table_set_add(set, "b", path, TABLE_VERIFY_FULL, &err), 0);
     ck_assert_ptr_nonnull(strstr(err.text, "bad.nbt"));
-    ck_assert_int_lt(table_set_add(set, "b", scratch_path("none"), &err), 0);
+    ck_assert_int_lt(
+        table_set_add(set, "b", scratch_path("none"), TABLE_VERIFY_FULL, &err),
+        0);
     ck_assert_uint_eq(table_set_n(set), 1);
 }
 END_TEST

@@ -1,0 +1,138 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "server/catalog.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct catalog {
+    _Atomic unsigned n_refs;
+    size_t n;
+    struct catalog_entry *entries; /* sorted by name */
+};
+
+int catalog_create(struct catalog **catalog)
+{
+    struct catalog *created = calloc(1, sizeof(*created));
+    if (created == NULL) {
+        return NB_ERR_NOMEM;
+    }
+    atomic_init(&created->n_refs, 1);
+    *catalog = created;
+    return 0;
+}
+
+static const char *name_at(const struct catalog *catalog, size_t i)
+{
+    return table_set_model(catalog->entries[i].tables);
+}
+
+/* Where `name` stands among the entries, or would stand. */
+static size_t position(const struct catalog *catalog, const char *name)
+{
+    size_t low = 0;
+    size_t high = catalog->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(name_at(catalog, middle), name) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+int catalog_add(struct catalog *catalog, struct table_set *tables,
+                enum catalog_choice choice)
+{
+    const char *name = table_set_model(tables);
+    size_t at = position(catalog, name);
+    if (at < catalog->n && strcmp(name_at(catalog, at), name) == 0) {
+        return NB_ERR_INVALID;
+    }
+    struct catalog_entry *entries =
+        realloc(catalog->entries, (catalog->n + 1) * sizeof(*entries));
+    if (entries == NULL) {
+        return NB_ERR_NOMEM;
+    }
+    memmove(&entries[at + 1], &entries[at],
+            (catalog->n - at) * sizeof(*entries));
+    entries[at] = (struct catalog_entry){table_set_ref(tables), choice};
+    catalog->entries = entries;
+    catalog->n++;
+    return 0;
+}
+
+struct catalog *catalog_ref(struct catalog *catalog)
+{
+    atomic_fetch_add_explicit(&catalog->n_refs, 1, memory_order_relaxed);
+    return catalog;
+}
+
+void catalog_unref(struct catalog *catalog)
+{
+    if (catalog == NULL ||
+        atomic_fetch_sub_explicit(&catalog->n_refs, 1, memory_order_acq_rel) !=
+            1) {
+        return;
+    }
+    for (size_t i = 0; i < catalog->n; i++) {
+        table_set_unref(catalog->entries[i].tables);
+    }
+    free(catalog->entries);
+    free(catalog);
+}
+
+size_t catalog_n(const struct catalog *catalog)
+{
+    return catalog->n;
+}
+
+const struct catalog_entry *catalog_at(const struct catalog *catalog, size_t i)
+{
+    assert(i < catalog->n);
+    return &catalog->entries[i];
+}
+
+const struct catalog_entry *catalog_find(const struct catalog *catalog,
+                                         const char *name)
+{
+    if (name[0] == '\0') {
+        return catalog->n == 1 ? &catalog->entries[0] : NULL;
+    }
+    size_t at = position(catalog, name);
+    if (at == catalog->n || strcmp(name_at(catalog, at), name) != 0) {
+        return NULL;
+    }
+    return &catalog->entries[at];
+}
+
+void catalog_names(const struct catalog *catalog, char *to, size_t bytes)
+{
+    static const char more[] = "...";
+    size_t used = 0;
+    to[0] = '\0';
+    for (size_t i = 0; i < catalog->n; i++) {
+        const char *name = name_at(catalog, i);
+        /* Room for the comma, the name, and a comma with "..." after it. */
+        if (used + 2 + strlen(name) + 2 + sizeof(more) > bytes) {
+            snprintf(to + used, bytes - used, "%s%s", i > 0 ? ", " : "", more);
+            return;
+        }
+        used += (size_t)snprintf(to + used, bytes - used, "%s%s",
+                                 i > 0 ? ", " : "", name);
+    }
+}
+
+const char *catalog_choice_name(enum catalog_choice choice)
+{
+    static const char *const names[] = {[CATALOG_FILES] = "files",
+                                        [CATALOG_LATEST] = "latest",
+                                        [CATALOG_PINNED] = "pinned"};
+    return names[choice];
+}
