@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "storage/comparison.h"
 #include "storage/source.h"
 #include "storage/table_builder.h"
 #include "storage/table_eval.h"
@@ -71,6 +72,7 @@ static int export_npy(void)
 }
 
 static const char *eval_input;
+static const char *eval_weights;
 
 static int eval(void)
 {
@@ -82,6 +84,41 @@ static int eval(void)
         rv = table_eval(opened, source, NULL, NULL, &report, &err);
         source_close(source);
     }
+    return rv;
+}
+
+/* Reads a sample by weights, and compares candidates on it. */
+static int compare(void)
+{
+    struct source *source = NULL;
+    struct row_weights *weights = NULL;
+    struct row_sample sample = {0};
+    struct candidate_list list = {0};
+    struct compared lines[2];
+    const struct source_options options = {0};
+    int rv = source_open(eval_input, &options, &source, &err);
+    if (rv == 0) {
+        rv = row_weights_open(eval_weights, &weights, &err);
+    }
+    if (rv == 0) {
+        const struct sample_options take = {.source = source,
+                                            .weights = weights};
+        rv = row_sample_take(&take, &sample, &err);
+    }
+    if (rv == 0) {
+        rv = candidate_list_parse("greedy,q8", 3, &list, &err);
+    }
+    if (rv == 0) {
+        const struct comparison comparison = {.sample = &sample,
+                                              .list = &list,
+                                              .budget_seconds = 1,
+                                              .threads = 3};
+        rv = comparison_run(&comparison, lines, &err);
+    }
+    candidate_list_fini(&list);
+    row_sample_fini(&sample);
+    row_weights_close(weights);
+    source_close(source);
     return rv;
 }
 
@@ -175,6 +212,17 @@ START_TEST(exporting_and_evaluating)
 }
 END_TEST
 
+START_TEST(comparing)
+{
+    eval_input = input;
+    eval_weights = scratch_write("weights.txt", "2\n1\n", 4);
+    sweep(compare, FAULT_ALLOC, ENOMEM);
+    sweep(compare, FAULT_OPEN, EMFILE);
+    sweep(compare, FAULT_READ, EIO);
+    sweep(compare, FAULT_SEEK, EIO);
+}
+END_TEST
+
 /* The file is on disk before it has its name, and its name before all is well.
  */
 START_TEST(order_of_syncs)
@@ -241,10 +289,12 @@ static Suite *make_suite(void)
 {
     Suite *suite = suite_create("storage_faults");
     TCase *tests = tcase_create("faults");
+    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, setup, scratch_remove);
     tcase_add_test(tests, building);
     tcase_add_test(tests, opening);
     tcase_add_test(tests, exporting_and_evaluating);
+    tcase_add_test(tests, comparing);
     tcase_add_test(tests, order_of_syncs);
     tcase_add_test(tests, cut_while_opened);
     tcase_add_test(tests, short_transfers);

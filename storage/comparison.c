@@ -1,0 +1,145 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "storage/comparison.h"
+
+#include <stdbool.h>
+
+#define PROBE_ROWS 8u /* that tell how slow a candidate is */
+#define HALVINGS   64u
+
+/* Rows of the sample, n / 2^k of them, and what the baseline makes of these. */
+struct rows_at {
+    struct trial_rows *rows;
+    bool measured;
+    struct compared baseline;
+};
+
+struct run {
+    const struct comparison *comparison;
+    struct rows_at at[HALVINGS];
+    struct trial_rows *probe;
+    struct nb_errctx *err;
+};
+
+static size_t n_rows_at(const struct run *run, unsigned k)
+{
+    return run->comparison->sample->n >> k;
+}
+
+static int need_rows(struct run *run, unsigned k)
+{
+    if (run->at[k].rows != NULL) {
+        return 0;
+    }
+    return trial_rows_create(run->comparison->sample, n_rows_at(run, k),
+                             &run->at[k].rows, run->err);
+}
+
+/* Tries a candidate, and then its other scales if the first overflow. */
+static int try_scales(const struct run *run, const struct trial_rows *rows,
+                      struct compared *line)
+{
+    line->n_rows = trial_rows_n(rows);
+    line->rv = trial_run(rows, &line->candidate, run->comparison->threads,
+                         &line->result, run->err);
+    if (line->rv == NB_ERR_OVERFLOW && line->candidate.other_scales) {
+        line->candidate.format.scales =
+            line->candidate.format.scales == NB_SCALES_FP16 ? NB_SCALES_FP32
+                                                            : NB_SCALES_FP16;
+        line->rv = trial_run(rows, &line->candidate, run->comparison->threads,
+                             &line->result, run->err);
+    }
+    return line->rv == NB_ERR_OVERFLOW ? 0 : line->rv;
+}
+
+/* How often to halve the rows to keep the budget. A candidate that fails on
+ * few rows will fail on all. */
+static int choose_halvings(struct run *run, const struct compared *line,
+                           unsigned *k)
+{
+    struct compared probe = {.candidate = line->candidate};
+    *k = 0;
+    if (n_rows_at(run, 1) < COMPARISON_ROWS_LEAST) {
+        return 0;
+    }
+    int rv = run->probe != NULL
+                 ? 0
+                 : trial_rows_create(run->comparison->sample, PROBE_ROWS,
+                                     &run->probe, run->err);
+    if (rv == 0) {
+        rv = try_scales(run, run->probe, &probe);
+    }
+    if (rv != 0 || probe.rv != 0) {
+        return rv;
+    }
+    while (n_rows_at(run, *k + 1) >= COMPARISON_ROWS_LEAST &&
+           probe.result.encode_seconds * (double)n_rows_at(run, *k) >
+               run->comparison->budget_seconds) {
+        ++*k;
+    }
+    return 0;
+}
+
+/* Loss of the baseline on the rows; 0 if it cannot be measured. */
+static int need_baseline(struct run *run, unsigned k)
+{
+    struct rows_at *at = &run->at[k];
+    if (at->measured) {
+        return 0;
+    }
+    at->baseline.candidate = candidate_baseline(run->comparison->sample->dim);
+    at->measured = true;
+    return try_scales(run, at->rows, &at->baseline);
+}
+
+static int run_candidate(struct run *run, struct compared *line)
+{
+    unsigned k;
+    int rv = choose_halvings(run, line, &k);
+    if (rv == 0) {
+        rv = need_rows(run, k);
+    }
+    if (rv == 0) {
+        rv = need_baseline(run, k);
+    }
+    if (rv != 0) {
+        return rv;
+    }
+    const struct compared *baseline = &run->at[k].baseline;
+    if (candidate_same(&line->candidate, &baseline->candidate)) {
+        *line = *baseline;
+    } else {
+        rv = try_scales(run, run->at[k].rows, line);
+    }
+    line->baseline = baseline->result.losses.stats.nl2;
+    return rv;
+}
+
+static void show_progress(const struct comparison *comparison, size_t done)
+{
+    const struct progress progress = {
+        .rows = done * comparison->sample->n,
+        .rows_total = comparison->list->n * comparison->sample->n,
+    };
+    if (comparison->progress != NULL) {
+        comparison->progress(comparison->progress_arg, &progress);
+    }
+}
+
+int comparison_run(const struct comparison *comparison, struct compared *lines,
+                   struct nb_errctx *err)
+{
+    struct run run = {.comparison = comparison, .err = err};
+    int rv = 0;
+    for (size_t i = 0; i < comparison->list->n && rv == 0; i++) {
+        lines[i] = (struct compared){.candidate = comparison->list->items[i]};
+        rv = run_candidate(&run, &lines[i]);
+        show_progress(comparison, i + 1);
+    }
+    for (size_t k = 0; k < HALVINGS; k++) {
+        trial_rows_destroy(run.at[k].rows);
+    }
+    trial_rows_destroy(run.probe);
+    return rv;
+}

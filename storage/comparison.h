@@ -1,0 +1,45 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* Candidates side by side on the rows of a sample. */
+#ifndef NB_STORAGE_COMPARISON_H
+#define NB_STORAGE_COMPARISON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "storage/candidate.h"
+#include "storage/row_sample.h"
+#include "storage/trial.h"
+
+/* One candidate's line. */
+struct compared {
+    struct candidate candidate; /* with the scales it was tried with */
+    int rv;                     /* of trial_run(); if not 0, no result */
+    struct trial_result result;
+    size_t n_rows;   /* of the sample that it was tried on */
+    double baseline; /* nl2 of candidate_baseline() on the same rows */
+};
+
+struct comparison {
+    const struct row_sample *sample;
+    const struct candidate_list *list;
+    double budget_seconds; /* of encoding a candidate may take; see below */
+    unsigned threads;
+    progress_fn *progress; /* may be NULL */
+    void *progress_arg;
+};
+
+#define COMPARISON_ROWS_LEAST 64u /* unless the sample has fewer */
+
+/*
+ * Tries each of the list; lines[i] is of list->items[i]. A candidate too slow
+ * for the budget is tried on a half, a quarter... of the rows, spread evenly.
+ * One whose scales do not hold the values is tried with the other type, where
+ * it has one. NB_ERR_NOMEM and errors of trial_run() but NB_ERR_OVERFLOW,
+ * which only ends that candidate.
+ */
+int comparison_run(const struct comparison *comparison, struct compared *lines,
+                   struct nb_errctx *err);
+
+#endif
