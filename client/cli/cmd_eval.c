@@ -5,6 +5,7 @@
 
 #include "client/cli/cli_text.h"
 #include "client/cli/command.h"
+#include "client/cli/eval_compare.h"
 #include "client/cli/json_line.h"
 #include "client/cli/option_table.h"
 #include "client/cli/progress_line.h"
@@ -14,37 +15,88 @@
 #include "storage/table_eval.h"
 #include "storage/table_reader.h"
 
+#define THREADS_MAX 256
+#define BUDGET_MAX  86400 /* a day */
+
 struct eval_args {
     const char *file;
     const char *against;
     struct source_options source;
+    struct compare_args compare;
     bool json;
 };
+
+#define AT(field) offsetof(struct eval_args, field)
 
 static const struct option_row rows[] = {
     {.name = "against",
      .type = OPTION_TEXT,
-     .offset = offsetof(struct eval_args, against),
+     .offset = AT(against),
      .value = "SOURCE",
      .required = true,
      .help = "the vectors the table was made from"},
     {.name = "json",
      .type = OPTION_FLAG,
-     .offset = offsetof(struct eval_args, json),
+     .offset = AT(json),
      .help = "print one JSON object and nothing else"},
+    {.name = "compare",
+     .type = OPTION_TEXT,
+     .offset = AT(compare.list),
+     .value = "LIST",
+     .help = "no FILE.nbt: try codecs and searches on the vectors, in memory, "
+             "and print them as a table. 'all', or names parted by commas: of "
+             "a codec, of a search of q4, or CODEC/SEARCH"},
+    {.name = "svg",
+     .type = OPTION_TEXT,
+     .offset = AT(compare.svg),
+     .value = "FILE",
+     .help = "with --compare: draw loss against bytes a row"},
+    {.name = "weights",
+     .type = OPTION_TEXT,
+     .offset = AT(compare.weights),
+     .value = "FILE",
+     .help = "with --compare: how often each row is used, in losses too: a "
+             ".npy vector or a number a line"},
+    {.name = "sample",
+     .type = OPTION_NUMBER,
+     .offset = AT(compare.sample_rows),
+     .value = "ROWS",
+     .fallback = "0",
+     .max = UINT32_MAX,
+     .help = "with --compare: rows to try on, always the same ones; 0 is as "
+             "many as make 16 MiB of fp32"},
+    {.name = "budget",
+     .type = OPTION_NUMBER,
+     .offset = AT(compare.budget_seconds),
+     .value = "SECONDS",
+     .fallback = "5",
+     .min = 1,
+     .max = BUDGET_MAX,
+     .help = "with --compare: what takes longer to encode the rows, on one "
+             "core, is tried on fewer"},
+    {.name = "threads",
+     .type = OPTION_NUMBER,
+     .offset = AT(compare.threads),
+     .value = "N",
+     .fallback = "0",
+     .max = THREADS_MAX,
+     .help = "with --compare: threads to use; 0 is one a processor. Losses "
+             "are the same for any number"},
 };
 
 static const struct option_table options = {
     .command = "eval",
     .operand = "FILE.nbt",
-    .operand_offset = offsetof(struct eval_args, file),
+    .operand_offset = AT(file),
+    .operand_optional = true,
     .about = "Compares every row of a table file with the vectors it was made "
-             "from, and names the rows that fared worst. The normalized l2 "
-             "loss is ||X - Q(X)|| / ||X|| over the whole table: 0 is perfect, "
-             "1 is as bad as all zeros.",
-    .example = "  nibble eval glove.nbt --against glove.txt",
-    .groups = {OPTION_GROUP(rows, 0),
-               SOURCE_SELECT_GROUP(offsetof(struct eval_args, source))},
+             "from, and names the rows that fared worst; or, before there is a "
+             "table, compares ways to make one. The normalized l2 loss (nl2) "
+             "is ||X - Q(X)|| / ||X|| over the whole table: 0 is perfect, 1 is "
+             "as bad as all zeros.",
+    .example = "  nibble eval glove.nbt --against glove.txt\n"
+               "  nibble eval --compare all --against glove.txt --svg loss.svg",
+    .groups = {OPTION_GROUP(rows, 0), SOURCE_SELECT_GROUP(AT(source))},
 };
 
 static struct table_report report_of(const struct table *table,
@@ -131,8 +183,9 @@ static int print_json(const struct eval_args *args, const struct table *table,
     return json_line_print("eval", object);
 }
 
-static int evaluate(const struct eval_args *args, const struct table *table,
-                    struct eval_report *report, struct nb_errctx *err)
+static int compare_source(const struct eval_args *args,
+                          const struct table *table, struct eval_report *report,
+                          struct nb_errctx *err)
 {
     struct source *source;
     int rv = source_open(args->against, &args->source, &source, err);
@@ -147,6 +200,27 @@ static int evaluate(const struct eval_args *args, const struct table *table,
     return rv;
 }
 
+static int eval_table(const struct eval_args *args)
+{
+    struct nb_errctx err = {""};
+    struct eval_report report;
+    struct table *table = NULL;
+    int status = COMMAND_DONE;
+    int rv = table_open(args->file, TABLE_VERIFY_FULL, &table, &err);
+    if (rv == 0) {
+        rv = compare_source(args, table, &report, &err);
+    }
+    if (rv != 0) {
+        status = command_fail("eval", rv, &err);
+    } else if (args->json) {
+        status = print_json(args, table, &report);
+    } else {
+        print_text(args, table, &report);
+    }
+    table_close(table);
+    return status;
+}
+
 int cmd_eval(int argc, char **argv)
 {
     struct eval_args args = {0};
@@ -154,20 +228,20 @@ int cmd_eval(int argc, char **argv)
     if (!options_parse(&options, argc, argv, &args, &status)) {
         return status;
     }
-    struct nb_errctx err = {""};
-    struct eval_report report;
-    struct table *table = NULL;
-    int rv = table_open(args.file, TABLE_VERIFY_FULL, &table, &err);
-    if (rv == 0) {
-        rv = evaluate(&args, table, &report, &err);
+    if ((args.file == NULL) == (args.compare.list == NULL)) {
+        return command_misused("eval", "give %s FILE.nbt or --compare",
+                               args.file == NULL ? "a" : "either");
     }
-    if (rv != 0) {
-        status = command_fail("eval", rv, &err);
-    } else if (args.json) {
-        status = print_json(&args, table, &report);
-    } else {
-        print_text(&args, table, &report);
+    if (args.compare.list == NULL &&
+        (args.compare.svg != NULL || args.compare.weights != NULL)) {
+        return command_misused("eval", "--%s goes with --compare",
+                               args.compare.svg != NULL ? "svg" : "weights");
     }
-    table_close(table);
-    return status;
+    if (args.compare.list == NULL) {
+        return eval_table(&args);
+    }
+    args.compare.against = args.against;
+    args.compare.source = &args.source;
+    args.compare.json = args.json;
+    return eval_compare(&args.compare);
 }

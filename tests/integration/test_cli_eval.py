@@ -4,11 +4,12 @@
 
 import json
 import unittest
+import xml.dom.minidom
 
 import numpy
 
 import nibble_test
-from nibble_test import nibble
+from nibble_test import nibble, scratch_path
 
 GLOVE = "tests/data/glove-6B-50d-head.txt"
 ROWS, DIM = 2444, 50
@@ -65,6 +66,164 @@ class EvalTest(unittest.TestCase):
         for words in ("or less for 1 % of the rows", "us a row", "1,000 bags",
                       " 1 id: 0.10", ", 20 ids: 0.0", ", 100 ids: 0.0"):
             self.assertIn(words, text)
+
+    # ---- candidates -------------------------------------------------------
+
+    def compared(self, *arguments):
+        done = nibble("eval", "--compare", *arguments, "--json")
+        self.assertEqual(done.stdout.count("\n"), 1)
+        return json.loads(done.stdout)
+
+    def fails(self, *arguments):
+        done = nibble("eval", *arguments, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        return done.stderr
+
+    def test_all(self):
+        report = self.compared("all", "--against", GLOVE)
+        self.assertEqual(report["rows"], ROWS)
+        self.assertEqual(report["dim"], DIM)
+        self.assertEqual(report["sample_rows"], ROWS)
+        self.assertFalse(report["weighted"])
+        nl2 = {}
+        for one in report["candidates"]:
+            self.assertNotIn("error", one)
+            nl2[one["codec"], one["search"]] = one["nl2"]
+            self.assertAlmostEqual(
+                one["change_percent"],
+                100 * (one["nl2"] / one["nl2_of_greedy"] - 1), places=5)
+            self.assertAlmostEqual(one["percent_of_fp32"],
+                                   one["bytes_per_row"] / DIM * 25, places=6)
+            self.assertGreater(one["encode_us_per_row"], 0)
+            self.assertEqual([b["ids"] for b in one["bags"]], [1, 20, 100])
+        # What the paper, and the arithmetic, say must hold.
+        self.assertEqual(nl2["fp32", ""], 0)
+        self.assertLess(nl2["fp16", ""], nl2["q8", ""])
+        self.assertLess(nl2["q8", ""], nl2["q4-kmeans", ""])
+        self.assertLess(nl2["q4-kmeans", ""], nl2["q4", "greedy"])
+        self.assertLess(nl2["q4", "ls"], nl2["q4", "greedy"])
+        self.assertLess(nl2["q4", "greedy"], nl2["q4", "asym"])
+
+    def test_one_is_what_the_table_is(self):
+        x = glove_rows()
+        path = nibble_test.table(x, "--search", "asym")
+        whole = json.loads(nibble("eval", path, "--against", GLOVE,
+                                  "--json").stdout)
+        report = self.compared("asym", "--against", GLOVE, "--threads", "3")
+        one, = report["candidates"]
+        for key in ("nl2", "mse", "max_abs_error", "cosine_mean",
+                    "cosine_p1"):
+            self.assertEqual(one[key], whole[key])
+        for size, of_table in zip(one["bags"], whole["bags"]):
+            self.assertEqual(size["relative_error"],
+                             of_table["relative_error"])
+
+    def test_as_a_table(self):
+        text = nibble("eval", "--compare", "all", "--against", GLOVE).stdout
+        self.assertIn("2,444 rows x 50 values", text)
+        lines = [line.split() for line in text.split("\n")]
+        greedy, = [line for line in lines if line[:2] == ["q4", "greedy"]]
+        self.assertEqual(greedy[3:9],
+                         ["29", "14.5", "%", "0.10505", "+0.0", "%"])
+        self.assertEqual(greedy[-1], "2,444")
+        self.assertNotIn("sample", text)
+        self.assertLessEqual(max(map(len, text.split("\n"))), 140)
+
+    def test_sample(self):
+        rows = nibble_test.random_rows(5000, 8)
+        source = scratch_path(".npy")
+        numpy.save(source, rows)
+        first = self.compared("greedy,q8", "--against", source, "--sample",
+                              "500")
+        second = self.compared("greedy,q8", "--against", source, "--sample",
+                               "500", "--threads", "1")
+        for one, other in zip(first["candidates"], second["candidates"]):
+            self.assertEqual(one["rows"], 500)
+            self.assertEqual(one["nl2"], other["nl2"])
+            self.assertEqual(one["bags"], other["bags"])
+        # A sample tells about the whole.
+        whole = self.compared("greedy", "--against", source)
+        self.assertLess(abs(first["candidates"][0]["nl2"] /
+                            whole["candidates"][0]["nl2"] - 1), 0.05)
+        text = nibble("eval", "--compare", "greedy", "--against", source,
+                      "--sample", "500").stdout
+        self.assertIn("a sample of 500 rows, always the same, of 5,000 rows",
+                      text)
+
+    def test_weights(self):
+        x = glove_rows()
+        counts = numpy.floor(1e6 / (1 + numpy.arange(ROWS))).astype("<i8")
+        weights = scratch_path(".npy")
+        numpy.save(weights, counts)
+        y = nibble_test.exported(nibble_test.table(x)).astype(float)
+        report = self.compared("greedy", "--against", GLOVE, "--weights",
+                               weights)
+        self.assertTrue(report["weighted"])
+        lost = (counts * ((x - y) ** 2).sum(1)).sum()
+        nl2 = numpy.sqrt(lost / (counts * (x.astype(float) ** 2).sum(1)).sum())
+        self.assertAlmostEqual(report["candidates"][0]["nl2"], nl2, places=9)
+        text = nibble("eval", "--compare", "greedy", "--against", GLOVE,
+                      "--weights", weights).stdout
+        self.assertIn("losses weighted", text)
+        numpy.save(weights, counts[:-1])
+        self.assertIn("2443 weights", self.fails(
+            "--compare", "greedy", "--against", GLOVE, "--weights", weights))
+
+    def test_values_that_do_not_fit(self):
+        rows = nibble_test.random_rows(100, 8)
+        rows[3, 4] = 1e6
+        rows[5, 6] = numpy.nan
+        source = scratch_path(".npy")
+        numpy.save(source, rows)
+        report = self.compared("greedy,fp16", "--against", source)
+        self.assertEqual(report["nonfinite_as_zero"], 1)
+        q4, fp16 = report["candidates"]
+        self.assertEqual(q4["scales"], "fp32")
+        self.assertIn("does not fit", fp16["error"])
+        self.assertNotIn("nl2", fp16)
+        text = nibble("eval", "--compare", "greedy,fp16", "--against",
+                      source).stdout
+        self.assertIn("does not fit", text)
+        self.assertIn("1 value that were NaN or infinite counted", text)
+
+    def test_svg(self):
+        output = scratch_path(".svg")
+        nibble("eval", "--compare", "all", "--against", GLOVE, "--svg", output)
+        svg = xml.dom.minidom.parse(output)
+        shown = [title.firstChild.data
+                 for title in svg.getElementsByTagName("title")]
+        self.assertTrue([text for text in shown
+                         if text.startswith("q4 greedy: 29, 0.105")])
+        self.assertTrue([text for text in shown if text.startswith("q8: 58")])
+        self.assertFalse([text for text in shown if "fp32" in text])
+        self.assertIn("/no/such", self.fails(
+            "--compare", "q8", "--against", GLOVE, "--svg", "/no/such/a.svg"))
+
+    def test_errors(self):
+        self.assertIn("'zip', there is all, q4", self.fails(
+            "--compare", "asym,zip", "--against", GLOVE))
+        self.assertIn("/no/such", self.fails("--compare", "all", "--against",
+                                             "/no/such"))
+        self.assertIn("/no/such", self.fails(
+            "--compare", "all", "--against", GLOVE, "--weights", "/no/such"))
+        empty = scratch_path(".npy")
+        numpy.save(empty, numpy.zeros((0, 4), "f4"))
+        self.assertIn("no rows", self.fails("--compare", "all", "--against",
+                                            empty))
+
+    def test_wrong_usage(self):
+        for arguments, words in (
+                (["--against", "a"], "give a FILE.nbt or --compare"),
+                (["a", "--against", "a", "--compare", "all"], "give either"),
+                (["a", "--against", "a", "--svg", "b"], "--svg goes with"),
+                (["a", "--against", "a", "--weights", "b"], "--weights goes"),
+                (["--compare", "all"], "--against is missing"),
+                (["--compare", "all", "--against", "a", "--budget", "0"],
+                 "--budget")):
+            done = nibble("eval", *arguments, check=False)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(words, done.stderr)
 
 
 if __name__ == "__main__":
