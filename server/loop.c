@@ -9,13 +9,18 @@
  *
  * Failure modes: connections still open at the drain's deadline, or at
  * loop_stop(), are closed as they are. A connection for which there is no
- * memory waits for the next tick.
+ * memory or no descriptor stays in the listener's queue, which is not looked at
+ * before the next tick: a listener left in the poll would be reported readable
+ * without end. That is why libuv's own accepting is not used: out of
+ * descriptors, it closes a spare one to accept and drop connections with, and
+ * does not return while other threads take that descriptor from it.
  *
  * On close: uv_loop_close() must find nothing open.
  */
 #include "server/loop.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,9 +31,8 @@ enum loop_order {
     LOOP_STOP
 };
 
-/* Connections over --max-connections that are told so, rather than just
- * closed. */
-#define REFUSALS_MAX 64
+/* Connections taken at a time, before those that are open get their turn. */
+#define ACCEPT_BATCH 64
 
 #define TICK_MIN_MS UINT64_C(5)
 #define TICK_MAX_MS UINT64_C(250)
@@ -85,18 +89,18 @@ static void add_conn(struct loop *loop, struct conn *conn)
 /* Begins, or turns away, a connection that has been accepted. */
 static void begin_conn(struct loop *loop, struct conn *conn)
 {
-    uint64_t max = loop->service.options->max_connections;
+    const struct loop_common *common = loop->common;
     uint64_t before = atomic_fetch_add_explicit(&loop->common->n_conns, 1,
                                                 memory_order_relaxed);
     add_conn(loop, conn);
-    if (before < max) {
+    if (before < common->max_conns) {
         if (conn_start(conn) != 0) {
             conn_close(conn, "cannot be read from");
         }
         return;
     }
     counter_add(&loop->service.counters->connections_refused, 1);
-    if (before < max + REFUSALS_MAX) {
+    if (before - common->max_conns < common->max_refusals) {
         conn_refuse(conn, "server: too many connections");
     } else {
         conn_close(conn, "server: too many connections");
@@ -130,68 +134,82 @@ static void start_tick(struct loop *loop)
     }
 }
 
-static void accept_conn(struct listener *listener)
+static void log_accept(struct loop *loop, int rv)
+{
+    uint32_t suppressed;
+    if (log_allowed(&loop->close_log, uv_hrtime(), &suppressed)) {
+        log_error("accept", "why=\"%s\" suppressed=%u", nb_strerror(rv),
+                  suppressed);
+    }
+}
+
+/* Takes one connection from the queue; -errno: -EAGAIN if there is none. */
+static int accept_conn(struct listener *listener)
 {
     struct loop *loop = listener->loop;
     struct conn *conn = malloc(sizeof(*conn));
-    start_tick(loop);
-    listener->waiting =
-        conn == NULL ||
-        conn_init(conn, &loop->uv, listener->is_unix, &loop->service) != 0;
-    if (listener->waiting) {
-        free(conn);
-        return;
+    if (conn == NULL) {
+        return -ENOMEM;
     }
-    int rv = uv_accept(&listener->io.stream, &conn->io.stream);
-    begin_conn(loop, conn);
+    int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int rv =
+        fd < 0 ? -errno
+               : conn_init(conn, &loop->uv, listener->is_unix, &loop->service);
     if (rv != 0) {
-        conn_close(conn, "cannot be accepted");
+        free(conn);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return rv;
+    }
+    start_tick(loop);
+    rv = listener->is_unix ? uv_pipe_open(&conn->io.pipe, fd)
+                           : uv_tcp_open(&conn->io.tcp, fd);
+    if (rv != 0) {
+        close(fd);
+    }
+    begin_conn(loop, conn); /* without a descriptor it cannot be read from */
+    return 0;
+}
+
+/* Is it the one connection that failed, rather than the server? */
+static bool is_of_peer(int rv)
+{
+    return rv == -ECONNABORTED || rv == -EINTR || rv == -EPROTO || rv == -EPERM;
+}
+
+static int accept_batch(struct listener *listener, int n)
+{
+    for (int i = 0; i < n; i++) {
+        int rv = accept_conn(listener);
+        if (rv == -EAGAIN) {
+            return 0;
+        }
+        if (rv != 0 && !is_of_peer(rv)) {
+            return rv;
+        }
+    }
+    return 0;
+}
+
+static void on_connection(uv_poll_t *poll, int status, int events)
+{
+    struct listener *listener = poll->data;
+    (void)events;
+    int rv = status != 0 ? status : accept_batch(listener, ACCEPT_BATCH);
+    if (rv != 0) {
+        log_accept(listener->loop, rv);
+        uv_poll_stop(poll);
+        listener->resting = true;
+        start_tick(listener->loop);
     }
 }
 
-/* Connections that the kernel has accepted, but we have not: their peers may
- * have sent requests. */
-static void accept_pending(struct listener *listener)
+static int listen_again(struct listener *listener)
 {
-    struct loop *loop = listener->loop;
-    uv_os_fd_t from;
-    if (uv_fileno(&listener->io.handle, &from) != 0) {
-        return;
-    }
-    for (int i = 0; i < SOMAXCONN; i++) {
-        int fd = accept4(from, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) {
-            return;
-        }
-        struct conn *conn = malloc(sizeof(*conn));
-        if (conn == NULL || conn_init(conn, &loop->uv, listener->is_unix,
-                                      &loop->service) != 0) {
-            free(conn);
-            close(fd);
-            return;
-        }
-        int rv = listener->is_unix ? uv_pipe_open(&conn->io.pipe, fd)
-                                   : uv_tcp_open(&conn->io.tcp, fd);
-        begin_conn(loop, conn);
-        if (rv != 0) {
-            close(fd);
-            conn_close(conn, "cannot be accepted");
-        }
-    }
-}
-
-static void on_connection(uv_stream_t *stream, int status)
-{
-    struct listener *listener = stream->data;
-    if (status == 0) {
-        accept_conn(listener);
-        return;
-    }
-    uint32_t suppressed;
-    if (log_allowed(&listener->loop->close_log, uv_hrtime(), &suppressed)) {
-        log_error("accept", "why=\"%s\" suppressed=%u", nb_strerror(status),
-                  suppressed);
-    }
+    int rv = uv_poll_start(&listener->poll, UV_READABLE, on_connection);
+    listener->resting = rv != 0;
+    return rv;
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -203,19 +221,26 @@ static void on_tick(uv_timer_t *timer)
         next = conn->next; /* closing is never at once, but keeps the list */
         conn_check_time(conn, now_ns);
     }
-    bool waiting = false;
+    bool resting = false;
     for (size_t i = 0; !loop->draining && i < loop->n_listeners; i++) {
-        if (loop->listeners[i].waiting) {
-            accept_conn(&loop->listeners[i]);
-            waiting |= loop->listeners[i].waiting;
+        if (loop->listeners[i].resting) {
+            resting |= listen_again(&loop->listeners[i]) != 0;
         }
     }
-    if (loop->conns == NULL && !waiting) {
+    if (loop->conns == NULL && !resting) {
         uv_timer_stop(timer);
     }
 }
 
 /* ---- the end --------------------------------------------------------- */
+
+static void close_listener(struct listener *listener)
+{
+    if (!uv_is_closing((uv_handle_t *)&listener->poll)) {
+        uv_close((uv_handle_t *)&listener->poll, NULL);
+        close(listener->fd);
+    }
+}
 
 static void close_handle(uv_handle_t *handle)
 {
@@ -256,8 +281,9 @@ static void drain(struct loop *loop)
 {
     loop->draining = true;
     for (size_t i = 0; i < loop->n_listeners; i++) {
-        accept_pending(&loop->listeners[i]);
-        close_handle(&loop->listeners[i].io.handle);
+        /* Those in the queue may have sent requests. */
+        accept_batch(&loop->listeners[i], SOMAXCONN);
+        close_listener(&loop->listeners[i]);
     }
     uv_timer_start(&loop->deadline, on_deadline,
                    loop->service.options->drain_timeout_ms, 0);
@@ -350,23 +376,15 @@ void loop_join(struct loop *loop)
 static int open_listener(struct listener *listener, struct loop *loop, int fd,
                          bool is_unix)
 {
-    listener->loop = loop;
-    listener->is_unix = is_unix;
-    int rv = is_unix ? uv_pipe_init(&loop->uv, &listener->io.pipe, 0)
-                     : uv_tcp_init(&loop->uv, &listener->io.tcp);
+    *listener = (struct listener){.loop = loop, .fd = fd, .is_unix = is_unix};
+    int rv = uv_poll_init(&loop->uv, &listener->poll, fd);
     if (rv != 0) {
         close(fd);
         return rv;
     }
-    listener->io.handle.data = listener;
+    listener->poll.data = listener;
     loop->n_listeners++;
-    rv = is_unix ? uv_pipe_open(&listener->io.pipe, fd)
-                 : uv_tcp_open(&listener->io.tcp, fd);
-    if (rv != 0) {
-        close(fd);
-        return rv;
-    }
-    return uv_listen(&listener->io.stream, SOMAXCONN, on_connection);
+    return listen_again(listener);
 }
 
 static int open_listeners(struct loop *loop, const int *fds,

@@ -19,20 +19,18 @@ struct loop;
 typedef void loop_stopped_cb(void *arg);
 
 struct listener {
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } io;
+    uv_poll_t poll;
     struct loop *loop;
+    int fd;
     bool is_unix;
-    bool waiting; /* a connection waits for memory to be accepted */
+    bool resting; /* not polled: there is no room for a connection */
 };
 
 /* Shared by all loops. */
 struct loop_common {
     const struct service_common *service;
+    uint64_t max_conns;       /* for which there are descriptors, too */
+    uint64_t max_refusals;    /* connections beyond, that are told so */
     _Atomic uint64_t n_conns; /* open now, over all loops */
     _Atomic uint64_t next_conn_id;
     loop_stopped_cb *stopped;
@@ -56,6 +54,9 @@ struct loop {
     struct log_limit close_log;
     bool draining;
 };
+
+/* Descriptors that a loop opens beside those it is given. */
+#define LOOP_DESCRIPTORS 4
 
 /* Takes the listening descriptors fds[0..n), on error too. is_unix[i] tells
  * what fds[i] is. -errno, NB_ERR_NOMEM: nothing is held. After success the

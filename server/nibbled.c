@@ -2,10 +2,12 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* nibbled: serves quantized embedding tables. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/descriptors.h"
 #include "server/load_models.h"
 #include "server/log.h"
 #include "server/options.h"
@@ -44,24 +46,46 @@ static int run(const struct options *options)
     return EXIT_SUCCESS;
 }
 
+/* What standard output was given must have got there. */
+static int printed(void)
+{
+    struct nb_errctx err;
+    if (fflush(stdout) == 0 && ferror(stdout) == 0) {
+        return EXIT_SUCCESS;
+    }
+    nb_fail(&err, -errno, "standard output: %s", nb_strerror(-errno));
+    return fail(EXIT_FAILURE, &err);
+}
+
+/* A peer that is gone, a pipe that is closed, a log file over the limit of
+ * file sizes: errors of the write, not signals. */
+static void ignore_signals(void)
+{
+    signal(SIGPIPE, SIG_IGN); /* NOLINT(cert-err33-c): cannot fail */
+    signal(SIGXFSZ, SIG_IGN); /* NOLINT(cert-err33-c): cannot fail */
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
     enum options_action action;
     struct nb_errctx err;
-    /* A peer that is gone is an error of the write, not a signal. */
-    signal(SIGPIPE, SIG_IGN); /* NOLINT(cert-err33-c): cannot fail */
+    ignore_signals();
+    if (descriptors_open_standard() != 0) {
+        return EXIT_FAILURE; /* with nowhere to say so */
+    }
     if (options_parse(&options, argc, argv, environment, &action, &err) != 0) {
         return fail(EXIT_USAGE, &err);
     }
     if (action == OPTIONS_HELP) {
         options_print_help(stdout);
-        return EXIT_SUCCESS;
+        return printed();
     }
     if (action == OPTIONS_VERSION) {
         printf("nibbled %s\n", nb_version());
-        return EXIT_SUCCESS;
+        return printed();
     }
+    descriptors_raise_limit();
     int status = run(&options);
     options_fini(&options);
     return status;

@@ -15,6 +15,7 @@
 #include "server/server.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 #include <uv.h>
 
 #include "server/address_file.h"
+#include "server/descriptors.h"
 #include "server/listen_socket.h"
 #include "server/log.h"
 #include "server/loop.h"
@@ -148,6 +150,38 @@ static void order_loops(struct server *server, void (*order)(struct loop *))
     for (unsigned i = 0; i < server->n_started; i++) {
         order(&server->loops[i]);
     }
+}
+
+/* Descriptors that are for no connection: files being opened, and one a loop
+ * to turn a connection away with. */
+#define SPARE_DESCRIPTORS 16
+/* Connections over the limit that are told so, rather than just closed. */
+#define REFUSALS_MAX 64
+
+/* Lowers the number of connections to those for which there are descriptors:
+ * to be told that there are too many is better than to wait unaccepted. */
+static int limit_conns(struct server *server, struct nb_errctx *err)
+{
+    uint64_t left = descriptors_left();
+    uint64_t spare =
+        SPARE_DESCRIPTORS + (LOOP_DESCRIPTORS + 1) * (uint64_t)server->n_loops;
+    uint64_t max = server->options->max_connections;
+    if (left < spare + 2) {
+        return nb_fail(err, -EMFILE,
+                       "cannot start: %llu file descriptors are left of the "
+                       "limit (ulimit -n); %u loops and a connection take %llu",
+                       (unsigned long long)left, server->n_loops,
+                       (unsigned long long)spare + 2);
+    }
+    uint64_t room = left - spare;
+    uint64_t refusals = room / 4 < REFUSALS_MAX ? room / 4 : REFUSALS_MAX;
+    server->common.max_refusals = refusals;
+    server->common.max_conns = max < room - refusals ? max : room - refusals;
+    if (server->common.max_conns < max) {
+        log_info("limit", "max-connections=%llu why=\"file descriptors\"",
+                 (unsigned long long)server->common.max_conns);
+    }
+    return 0;
 }
 
 /* ---- signals --------------------------------------------------------- */
@@ -302,7 +336,12 @@ static int serve(struct server *server, struct catalog *catalog,
         return nb_fail(err, rv, "cannot start: %s", nb_strerror(rv));
     }
     log_start(server, catalog);
-    rv = start_loops(server, catalog, err);
+    rv = limit_conns(server, err);
+    if (rv != 0) {
+        close_sockets(server, 0);
+    } else {
+        rv = start_loops(server, catalog, err);
+    }
     if (rv == 0) {
         rv = announce(server, err);
     }

@@ -61,17 +61,19 @@ def wait_for(condition, what, seconds=DEADLINE_S):
         time.sleep(0.002)
 
 
+def _limiter(limit):
+    return limit and (lambda: resource.setrlimit(limit[0],
+                                                 (limit[1], limit[1])))
+
+
 def run(*command, check=True, env=None, input=None, limit=None):
     """Runs a program to its end; its status must be 0 unless check=False.
     limit is a resource and how much of it there is."""
-    def set_limit():
-        resource.setrlimit(limit[0], (limit[1], limit[1]))
-
     done = subprocess.run(
         [str(c) for c in command], text=True, errors="replace", input=input,
         stdin=None if input is not None else subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=DEADLINE_S,
-        preexec_fn=set_limit if limit else None,
+        preexec_fn=_limiter(limit),
         env=dict(os.environ, **env) if env else None)
     if _SANITIZER.search(done.stderr):
         raise AssertionError("%s:\n%s" % (command, done.stderr))
@@ -243,10 +245,11 @@ class Connection:
 # ---- the server -----------------------------------------------------------
 
 class Server:
-    """A running nibbled."""
+    """A running nibbled; limit is as for run(), shell what stands behind the
+    command where a shell is to start it."""
 
     def __init__(self, tables, *options, listen=("127.0.0.1:0",), loops=1,
-                 env=None):
+                 env=None, limit=None, shell=None):
         self.address_file = scratch_path(".address")
         self.log_path = scratch_path(".log")
         command = [NIBBLED, "--address-file", self.address_file,
@@ -255,10 +258,13 @@ class Server:
             command += ["--table", "%s=%s" % (name, path)]
         for address in listen:
             command += ["--listen", address]
+        command += [str(o) for o in options]
+        if shell:
+            command = ["sh", "-c", 'exec "$@" ' + shell, "sh"] + command
         with open(self.log_path, "w") as log:
             self.process = subprocess.Popen(
-                command + [str(o) for o in options], stderr=log,
-                stdin=subprocess.DEVNULL,
+                command, stderr=log, stdin=subprocess.DEVNULL,
+                preexec_fn=_limiter(limit),
                 env=dict(os.environ, **env) if env else None)
         try:
             wait_for(self._ready, "nibbled listens")
@@ -287,6 +293,11 @@ class Server:
         with open("/proc/%d/status" % self.process.pid) as lines:
             kib = re.search(r"VmRSS:\s+(\d+) kB", lines.read())
         return int(kib.group(1)) << 10
+
+    def cpu_seconds(self):
+        with open("/proc/%d/stat" % self.process.pid) as line:
+            fields = line.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def n_descriptors(self):
         return len(os.listdir("/proc/%d/fd" % self.process.pid))
