@@ -190,7 +190,10 @@ $(BUILD)/nibble: $(BUILD)/client/cli/nibble.o $(CLI_ARCHIVES)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS) $(MALLOC)
 
-$(BENCH_BIN): %: %.o $(CLI_ARCHIVES)
+BENCH_SHARED := $(call obj,$(filter-out $(FOREIGN) $(BENCH_SRC), \
+                $(wildcard tests/bench/*.c)))
+$(BUILD)/tests/bench/libbench.a: $(BENCH_SHARED)
+$(BENCH_BIN): %: %.o $(BUILD)/tests/bench/libbench.a $(CLI_ARCHIVES)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS)
 
