@@ -73,9 +73,12 @@ int call_reserve(struct call *call, uint64_t body_bytes, void **body)
     }
     call->frame = outq_reserve(call->out, FRAME_HEADER_BYTES + body_bytes);
     if (call->frame == NULL) {
-        return call_fail(call, RPC_RESOURCE_EXHAUSTED,
-                         "reply: no memory for %llu bytes",
-                         (unsigned long long)body_bytes);
+        return call_fail(
+            call, RPC_RESOURCE_EXHAUSTED,
+            "reply: no memory for %llu bytes now, of the %llu of "
+            "--max-memory",
+            (unsigned long long)body_bytes,
+            (unsigned long long)call->service->options->max_memory_bytes);
     }
     call->body_bytes = (uint32_t)body_bytes;
     *body = call->frame + FRAME_HEADER_BYTES;

@@ -3,6 +3,7 @@
 
 /* nibbled: serves quantized embedding tables. */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,13 @@ static void ignore_signals(void)
     signal(SIGXFSZ, SIG_IGN); /* NOLINT(cert-err33-c): cannot fail */
 }
 
+/* What of large buffers is not kept goes back to the system, whatever their
+ * sizes have been: otherwise --max-memory would not bound what is resident. */
+static void free_to_system(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 64 << 10);
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
@@ -86,6 +94,7 @@ int main(int argc, char **argv)
         return printed();
     }
     descriptors_raise_limit();
+    free_to_system();
     int status = run(&options);
     options_fini(&options);
     return status;

@@ -32,12 +32,19 @@ void outq_fini(struct outq *queue)
     queue->bytes = 0;
 }
 
+/* A buffer to share, or where memory is short one that just holds it. */
+static struct buf *take(struct buf_pool *pool, size_t bytes)
+{
+    struct buf *buf =
+        bytes < SHARED_BYTES ? buf_take(pool, SHARED_BYTES) : NULL;
+    return buf != NULL ? buf : buf_take(pool, bytes);
+}
+
 void *outq_reserve(struct outq *queue, size_t bytes)
 {
     struct buf *tail = queue->tail;
     if (tail == NULL || tail->capacity - tail->end < bytes) {
-        tail =
-            buf_take(queue->pool, bytes > SHARED_BYTES ? bytes : SHARED_BYTES);
+        tail = take(queue->pool, bytes);
         if (tail == NULL) {
             return NULL;
         }

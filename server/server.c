@@ -32,6 +32,7 @@
 struct server {
     const struct options *options;
     struct service_common service;
+    struct buf_budget budget;
     struct loop_common common;
     struct loop *loops;
     unsigned n_loops;
@@ -383,7 +384,9 @@ int server_run(const struct options *options, struct catalog *catalog,
     struct server server = {
         .options = options,
         .n_loops = server_loops(options),
+        .budget = {.max = options->max_memory_bytes},
         .service = {.options = options,
+                    .budget = &server.budget,
                     .n_loops = server_loops(options),
                     .started_ns = uv_hrtime()},
         .common = {.service = &server.service,

@@ -6,8 +6,14 @@
 #include <stdlib.h>
 
 /* Buffers a loop keeps for reuse: some hundred of the largest replies of the
- * published profiles. */
-#define KEEP_BYTES ((size_t)64 << 20)
+ * published profiles, and never most of what there is. */
+#define KEEP_BYTES UINT64_C(67108864)
+
+static size_t keep_bytes(const struct service_common *common)
+{
+    uint64_t share = common->budget->max / 4 / common->n_loops;
+    return share < KEEP_BYTES ? share : KEEP_BYTES;
+}
 
 /*
  * What decoding a request takes at most. protobuf-c turns one byte of packed
@@ -41,7 +47,7 @@ int service_init(struct service *service, const struct service_common *common,
         free(service->scratch);
         return rv;
     }
-    buf_pool_init(&service->pool, KEEP_BYTES);
+    buf_pool_init(&service->pool, common->budget, keep_bytes(common));
     service->catalog = catalog_ref(catalog);
     return 0;
 }

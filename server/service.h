@@ -19,6 +19,7 @@
 struct service_common {
     const struct options *options;
     struct counters *counters; /* one for each loop */
+    struct buf_budget *budget; /* of the buffers of all loops */
     unsigned n_loops;
     uint64_t started_ns;
 };

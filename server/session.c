@@ -183,6 +183,28 @@ static size_t take_frames(struct session *session, const uint8_t *data,
 
 /* ---- input ----------------------------------------------------------- */
 
+/* The frame begun, of which `data` has `bytes` bytes, finds no memory: it is
+ * refused and the rest of it dropped as it comes, so that the connection lives
+ * on. NB_ERR_NOMEM: that cannot be, and the session has ended. */
+static int refuse_begun(struct session *session, const uint8_t *data,
+                        size_t bytes)
+{
+    struct frame_header header;
+    if (session->paused || bytes < FRAME_HEADER_BYTES ||
+        frame_header_get(data, UINT32_MAX, &header, NULL) != 0) {
+        end_without_memory(session);
+        return NB_ERR_NOMEM;
+    }
+    char why[128];
+    snprintf(why, sizeof(why),
+             "request: no memory for %u bytes now, of the %llu of --max-memory",
+             header.body_bytes,
+             (unsigned long long)session->service->options->max_memory_bytes);
+    refuse_large(session, &header, why);
+    session->skip_bytes -= bytes - FRAME_HEADER_BYTES;
+    return session->ended ? NB_ERR_NOMEM : 0;
+}
+
 /* Moves kept input to a buffer with room for at least `bytes` bytes. */
 static int grow(struct session *session, size_t bytes)
 {
@@ -209,24 +231,35 @@ static void compact(struct buf *buf)
     }
 }
 
+/* Makes room behind kept input; without memory for more, what is left of its
+ * buffer will do, or the frame is given up. */
+static int make_room(struct session *session)
+{
+    compact(session->in);
+    struct buf *in = session->in;
+    if (in->capacity - in->end >= IN_READ_BYTES ||
+        grow(session, in->end + IN_READ_BYTES) == 0 || in->end < in->capacity) {
+        return 0;
+    }
+    int rv = refuse_begun(session, in->data, in->end);
+    buf_give(&session->service->pool, in);
+    session->in = NULL;
+    return rv;
+}
+
 int session_window(struct session *session, void **base, size_t *bytes)
 {
     *bytes = 0;
-    if (session->in == NULL) {
-        *base = session->service->scratch;
-        *bytes = SERVICE_SCRATCH_BYTES;
-        return 0;
-    }
-    compact(session->in);
-    size_t have = session->in->end;
-    if (session->in->capacity - have < IN_READ_BYTES) {
-        int rv = grow(session, have + IN_READ_BYTES);
+    if (session->in != NULL) {
+        int rv = make_room(session);
         if (rv != 0) {
             return rv;
         }
     }
-    *base = session->in->data + have;
-    *bytes = session->in->capacity - have;
+    const struct buf *in = session->in;
+    *base =
+        in != NULL ? session->in->data + in->end : session->service->scratch;
+    *bytes = in != NULL ? in->capacity - in->end : SERVICE_SCRATCH_BYTES;
     return 0;
 }
 
@@ -238,7 +271,7 @@ static void keep_rest(struct session *session, const uint8_t *data,
         return;
     }
     if (grow(session, bytes > IN_SMALL_BYTES ? bytes : IN_SMALL_BYTES) != 0) {
-        end_without_memory(session);
+        refuse_begun(session, data, bytes);
         return;
     }
     memcpy(session->in->data, data, bytes);

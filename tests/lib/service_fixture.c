@@ -17,6 +17,7 @@ uint64_t fixture_now_ns;
 static struct options options;
 static struct service_common common;
 static struct counters counters;
+static struct buf_budget budget;
 
 static void check(int rv, const char *what)
 {
@@ -100,8 +101,11 @@ void fixture_open(const char *flags)
     add_table(tables, "a", FIXTURE_DIM_A);
     counters = (struct counters){0};
     fixture_now_ns = 1000000000;
-    common = (struct service_common){
-        .options = &options, .counters = &counters, .n_loops = 1};
+    budget = (struct buf_budget){.max = options.max_memory_bytes};
+    common = (struct service_common){.options = &options,
+                                     .counters = &counters,
+                                     .budget = &budget,
+                                     .n_loops = 1};
     check(catalog_create(&catalog), "catalog");
     check(catalog_add(catalog, tables, CATALOG_FILES), "catalog");
     table_set_unref(tables);

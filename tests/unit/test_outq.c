@@ -9,12 +9,14 @@
 #include "tests/lib/rng.h"
 #include "tests/lib/run_suite.h"
 
+static struct buf_budget budget;
 static struct buf_pool pool;
 static struct outq queue;
 
 static void setup(void)
 {
-    buf_pool_init(&pool, 1u << 20);
+    budget = (struct buf_budget){.max = 64u << 20};
+    buf_pool_init(&pool, &budget, 1u << 20);
     outq_init(&queue, &pool);
 }
 
@@ -23,6 +25,7 @@ static void teardown(void)
     outq_fini(&queue);
     ck_assert_uint_le(pool.kept_bytes, pool.keep_bytes);
     buf_pool_fini(&pool);
+    ck_assert_uint_eq(budget.used, 0);
 }
 
 static void put(const void *bytes, size_t n)
@@ -135,6 +138,43 @@ START_TEST(the_pool_keeps_no_more_than_told)
 }
 END_TEST
 
+START_TEST(a_buffer_is_at_most_half_of_what_is_left)
+{
+    struct buf_pool other;
+    buf_pool_init(&other, &budget, 0);
+    struct buf *half = buf_take(&pool, 20u << 20); /* 32 MiB, of 64 */
+    struct buf *quarter = buf_take(&other, 10u << 20);
+    ck_assert(half != NULL && quarter != NULL);
+    ck_assert_ptr_null(buf_take(&other, 10u << 20));
+    struct buf *less = buf_take(&other, 5u << 20);
+    ck_assert_ptr_nonnull(less);
+    buf_give(&pool, half);
+    half = buf_take(&other, 12u << 20);
+    ck_assert_ptr_nonnull(half);
+    buf_give(&other, half);
+    buf_give(&other, quarter);
+    buf_give(&other, less);
+    ck_assert_uint_eq(budget.used, 0);
+}
+END_TEST
+
+START_TEST(what_is_kept_gives_way)
+{
+    budget.max = 2u << 20;
+    struct buf *buf = buf_take(&pool, 1000000);
+    ck_assert_ptr_nonnull(buf);
+    buf_give(&pool, buf);
+    ck_assert_uint_eq(pool.kept_bytes, 1u << 20);
+    buf = buf_take(&pool, 500000); /* which is kept in no such size */
+    ck_assert_ptr_nonnull(buf);
+    buf_give(&pool, buf);
+    buf = buf_take(&pool, 1000000);
+    ck_assert_ptr_nonnull(buf);
+    buf_give(&pool, buf);
+    ck_assert_uint_eq(pool.kept_bytes, budget.used);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("outq");
@@ -144,6 +184,8 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, small_replies_share_a_vector);
     tcase_add_test(tcase, buffers_are_used_again);
     tcase_add_test(tcase, the_pool_keeps_no_more_than_told);
+    tcase_add_test(tcase, a_buffer_is_at_most_half_of_what_is_left);
+    tcase_add_test(tcase, what_is_kept_gives_way);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -267,6 +267,53 @@ START_TEST(refused_bodies_are_dropped)
 }
 END_TEST
 
+START_TEST(a_frame_without_memory_is_refused)
+{
+    static uint8_t input[ROOM];
+    static uint8_t body[900000];
+    open_with("--max-memory 1MiB");
+    size_t n = fixture_put_request(input, 0, FRAME_METHOD_lookup, 8, body,
+                                   sizeof(body));
+    fixture_put_request(input, n, FRAME_METHOD_ping, 0, NULL, 0);
+    size_t at = 0;
+    while (session.out.bytes == 0) {
+        at += feed(input + at, 10000);
+        ck_assert_uint_lt(at, n);
+        size_t room; /* asking for it is what finds no memory */
+        void *window;
+        ck_assert_int_eq(session_window(&session, &window, &room), 0);
+    }
+    expect_error(RPC_RESOURCE_EXHAUSTED, 8);
+    ck_assert_ptr_nonnull(memmem(sent, n_sent, "--max-memory", 12));
+    ck_assert_ptr_null(session.in);
+    ck_assert_uint_eq(session_missing(&session), n - at);
+    n_sent = 0;
+    feed_all(input + at, n + 16 - at);
+    send_some(SIZE_MAX);
+    expect_ids(1);
+    teardown();
+}
+END_TEST
+
+/* The first bytes are more than there is memory for. */
+START_TEST(a_first_read_without_memory_is_refused)
+{
+    static uint8_t input[ROOM];
+    static uint8_t body[300000];
+    open_with("--max-memory 1MiB");
+    struct buf *hog = buf_take(&fixture_service.pool, 500000);
+    struct buf *rest = buf_take(&fixture_service.pool, 200000);
+    ck_assert(hog != NULL && rest != NULL);
+    fixture_put_request(input, 0, FRAME_METHOD_lookup, 8, body, sizeof(body));
+    ck_assert_uint_eq(feed(input, 200000), 200000);
+    expect_error(RPC_RESOURCE_EXHAUSTED, 8);
+    ck_assert_uint_eq(session_missing(&session), 100016);
+    buf_give(&fixture_service.pool, hog);
+    buf_give(&fixture_service.pool, rest);
+    teardown();
+}
+END_TEST
+
 static const struct {
     size_t bytes;      /* of a frame of 16 + 40 */
     uint64_t limit_ms; /* that applies */
@@ -359,6 +406,8 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, input_kept_grows_with_what_comes);
     tcase_add_test(tcase, broken_framing_ends_the_session);
     tcase_add_test(tcase, refused_bodies_are_dropped);
+    tcase_add_test(tcase, a_frame_without_memory_is_refused);
+    tcase_add_test(tcase, a_first_read_without_memory_is_refused);
     tcase_add_loop_test(tcase, half_a_frame_then_silence, 0,
                         sizeof(halves) / sizeof(halves[0]));
     tcase_add_test(tcase, slow_frames_one_after_another_are_in_time);

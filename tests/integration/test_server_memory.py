@@ -1,0 +1,85 @@
+# Copyright the nibble authors.
+# SPDX-License-Identifier: Apache-2.0
+"""--max-memory: whatever clients ask for and do not take, the server stays
+within it, and serves others."""
+
+import select
+
+import nibble_test
+from nibble_test import (DEADLINE_S, LOOKUP, POOL, REPLY, RESOURCE_EXHAUSTED,
+                         frame, wait_for)
+from proto import nibble_pb2 as pb
+
+MIB = 1 << 20
+# Beside the budget: the memory of decoding and of reading, of two loops.
+BESIDE = 40 * MIB
+
+
+class Memory(nibble_test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.table = nibble_test.table(nibble_test.random_rows(4, 64))
+
+    def start(self, *options):
+        self.server = self.serve({"t": self.table}, *options, loops=2)
+        self.other = self.connect(self.server)
+        self.other.ping()
+        self.before = self.server.resident_bytes()
+
+    def n_requests(self, name):
+        methods = self.other.status().methods
+        return [m for m in methods if m.name == name][0].requests
+
+    def grown(self):
+        return self.server.resident_bytes() - self.before
+
+    def test_replies_that_nobody_takes(self):
+        self.start("--max-memory", "256MiB")
+        request = pb.PoolRequest()
+        request.features.add(table="t", lengths=[0] * 250000)  # 61 MiB
+        peers = [self.connect(self.server, receive_buffer=4096)
+                 for _ in range(24)]
+        for peer in peers:
+            peer.send(frame(POOL, request, 1))
+        wait_for(lambda: self.n_requests("pool") == len(peers), "all came")
+        self.assertLess(self.grown(), 256 * MIB + BESIDE)
+        # Others are served; with 61 MiB, too, once there is room.
+        self.assertEqual(self.other.lookup("t", [0] * 20000).rows, 20000)
+        answers = [peer.receive() for peer in peers]
+        served = [a for a in answers if a.kind == REPLY]
+        refused = [a for a in answers if a.kind != REPLY]
+        self.assertTrue(served and refused)
+        for answer in refused:
+            self.assert_error(answer, RESOURCE_EXHAUSTED, "reply: no memory",
+                              "268435456 of --max-memory")
+        wait_for(lambda: self.other.call(POOL, request).kind == REPLY,
+                 "there is room again")
+        for peer in peers:
+            peer.ping()
+        # Kept for reuse: a quarter of it at most.
+        wait_for(lambda: self.grown() < 64 * MIB + BESIDE, "it is given back")
+
+    def test_requests_that_never_end(self):
+        self.start("--max-memory", "32MiB")
+        peers = [self.connect(self.server) for _ in range(12)]
+        rest = 4 * MIB
+        data = frame(LOOKUP, bytes(10 * MIB), 7)
+        for peer in peers:
+            peer.send(data[:-rest])
+        self.assertLess(self.grown(), 32 * MIB + BESIDE)
+        self.assertEqual(self.other.lookup("t", [0] * 2000).rows, 2000)
+        refused = select.select([p.socket for p in peers], [], [],
+                                DEADLINE_S)[0]
+        self.assertTrue(refused)
+        for peer in peers:
+            peer.send(data[-rest:])
+            got = peer.receive()
+            self.assertEqual(got.request_id, 7)
+            if peer.socket in refused:
+                self.assert_error(got, RESOURCE_EXHAUSTED,
+                                  "request: no memory", "--max-memory")
+            peer.ping()
+
+
+if __name__ == "__main__":
+    nibble_test.main()
