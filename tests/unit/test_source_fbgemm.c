@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "quant/bytes.h"
 #include "quant/half.h"
 #include "storage/npy_header.h"
 #include "storage/table_builder.h"
 #include "storage/table_export.h"
+#include "tests/lib/rng.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/source_checks.h"
@@ -18,54 +20,54 @@
 /* Rows that FBGEMM packed, and what their codes mean. */
 struct golden {
     const char *format;
-    uint32_t dim;
     size_t n;
-    uint8_t row[10];
+    uint32_t dim;
     uint16_t scale; /* fp16, as is the bias */
     uint16_t bias;
     uint8_t codes[DIM_MAX];
+    uint8_t row[10];
 };
 
 static const struct golden GOLDEN[] = {
-    {"fbgemm", 4, 6, {0x10, 0xf2, 0, 0x3c, 0, 0}, 0x3c00, 0, {0, 1, 2, 15}},
-    {"fbgemm-tbe", 4, 6, {0, 0x3c, 0, 0, 0x10, 0xf2}, 0x3c00, 0, {0, 1, 2, 15}},
+    {"fbgemm", 6, 4, 0x3c00, 0, {0, 1, 2, 15}, {0x10, 0xf2, 0, 0x3c, 0, 0}},
+    {"fbgemm-tbe", 6, 4, 0x3c00, 0, {0, 1, 2, 15}, {0, 0x3c, 0, 0, 0x10, 0xf2}},
     {"fbgemm",
-     3,
      6,
-     {0x80, 0x0f, 0x44, 0x30, 0, 0xbc},
+     3,
      0x3044,
      0xbc00,
-     {0, 8, 15}},
+     {0, 8, 15},
+     {0x80, 0x0f, 0x44, 0x30, 0, 0xbc}},
     {"fbgemm-tbe",
-     3,
      6,
-     {0x44, 0x30, 0, 0xbc, 0x80, 0x0f},
+     3,
      0x3044,
      0xbc00,
-     {0, 8, 15}},
+     {0, 8, 15},
+     {0x44, 0x30, 0, 0xbc, 0x80, 0x0f}},
     {"fbgemm",
-     4,
      6,
-     {0xff, 0xff, 0x37, 0x80, 0xcd, 0x34},
+     4,
      0x8037,
      0x34cd,
-     {15, 15, 15, 15}},
+     {15, 15, 15, 15},
+     {0xff, 0xff, 0x37, 0x80, 0xcd, 0x34}},
     {"fbgemm-tbe",
-     4,
      6,
-     {0x37, 0x80, 0xcd, 0x34, 0xff, 0xff},
+     4,
      0x8037,
      0x34cd,
-     {15, 15, 15, 15}},
-    {"fbgemm8-half", 2, 6, {0, 0xff, 0, 0x3c, 0, 0}, 0x3c00, 0, {0, 255}},
-    {"fbgemm8-tbe", 2, 6, {0, 0x3c, 0, 0, 0, 0xff}, 0x3c00, 0, {0, 255}},
+     {15, 15, 15, 15},
+     {0x37, 0x80, 0xcd, 0x34, 0xff, 0xff}},
+    {"fbgemm8-half", 6, 2, 0x3c00, 0, {0, 255}, {0, 0xff, 0, 0x3c, 0, 0}},
+    {"fbgemm8-tbe", 6, 2, 0x3c00, 0, {0, 255}, {0, 0x3c, 0, 0, 0, 0xff}},
     {"fbgemm8",
-     2,
      10,
-     {0, 0xff, 0, 0, 0x80, 0x3f, 0, 0, 0, 0},
+     2,
      0x3c00,
      0,
-     {0, 255}},
+     {0, 255},
+     {0, 0xff, 0, 0, 0x80, 0x3f, 0, 0, 0, 0}},
 };
 
 #define N_GOLDEN (sizeof(GOLDEN) / sizeof(GOLDEN[0]))
@@ -109,11 +111,13 @@ START_TEST(golden_rows)
 }
 END_TEST
 
-static void assert_exported(const struct golden *golden, const char *input)
+/* Quantizes rows of fbgemm with asym: exported, they are the same bytes. */
+static void assert_exported(const uint8_t *rows, size_t n_bytes, uint32_t dim,
+                            const char *input)
 {
     const struct build_options options = {
         .input = input,
-        .source = {.format = golden->format, .dim = golden->dim},
+        .source = {.format = "fbgemm", .dim = dim},
         .output = scratch_path("t.nbt"),
         .codec = "q4",
         .search = "asym",
@@ -130,13 +134,16 @@ static void assert_exported(const struct golden *golden, const char *input)
     table_close(table);
     size_t n;
     uint8_t *bytes = scratch_read(exported, &n);
-    ck_assert_uint_eq(n, NPY_WRITTEN_BYTES + golden->n);
-    ck_assert_mem_eq(bytes + NPY_WRITTEN_BYTES, golden->row, golden->n);
+    ck_assert_uint_eq(n, NPY_WRITTEN_BYTES + n_bytes);
+    size_t row_bytes = (dim + 1) / 2 + 4;
+    for (size_t at = 0; at < n_bytes; at += row_bytes) {
+        ck_assert_mem_eq(bytes + NPY_WRITTEN_BYTES + at, rows + at, row_bytes);
+    }
     free(bytes);
 }
 
-/* Rows whose extremes have the codes 0 and 15, and constant ones, come back
- * byte for byte: there asym finds the same scale and bias. */
+/* Rows of FBGEMM come back byte for byte: asym finds the same scale and bias.
+ */
 START_TEST(round_trip)
 {
     for (size_t i = 0; i < N_GOLDEN; i++) {
@@ -144,10 +151,38 @@ START_TEST(round_trip)
         if (strcmp(golden->format, "fbgemm") != 0) {
             continue;
         }
-        assert_exported(golden, scratch_write("t.bin", golden->row, golden->n));
+        assert_exported(golden->row, golden->n, golden->dim,
+                        scratch_write("t.bin", golden->row, golden->n));
         /* What was exported is read again. */
-        assert_exported(golden, scratch_path("exported.npy"));
+        assert_exported(golden->row, golden->n, golden->dim,
+                        scratch_path("exported.npy"));
     }
+}
+END_TEST
+
+/* Any positive scale, subnormal ones too, and a bias up to 60,000 times it. */
+START_TEST(random_round_trip)
+{
+    enum {
+        N_ROWS = 5000,
+        ROW_BYTES = 8 + 4
+    };
+    static uint8_t rows[N_ROWS * ROW_BYTES];
+    struct rng rng = {11};
+    for (size_t i = 0; i < N_ROWS; i++) {
+        uint8_t *row = rows + i * ROW_BYTES;
+        uint16_t scale = (uint16_t)(1 + rng_below(&rng, 0x6000));
+        float limit = fminf(60000 * half_to_float(scale), 30000);
+        float bias = (float)(2 * rng_unit(&rng) - 1) * limit;
+        put_u16(row + 8, scale);
+        put_u16(row + 10, half_from_float(bias * 0.999f));
+        for (size_t j = 0; j < 8; j++) {
+            row[j] = (uint8_t)rng_below(&rng, 256);
+        }
+        row[rng_below(&rng, 8)] = 0x0f; /* 15, then 0 */
+    }
+    assert_exported(rows, sizeof(rows), 16,
+                    scratch_write("t.bin", rows, sizeof(rows)));
 }
 END_TEST
 
@@ -185,7 +220,8 @@ START_TEST(blocks)
         float *values = malloc(n_rows * dim * sizeof(float));
         for (size_t row = 0; row < n_rows; row++) {
             uint8_t *at = rows + row * row_bytes;
-            memcpy(at + dim, "\x00\x3c\x00\xbc", 4); /* 1 and -1 */
+            put_u16(at + dim, 0x3c00);     /* 1 */
+            put_u16(at + dim + 2, 0xbc00); /* -1 */
             for (uint32_t i = 0; i < dim; i++) {
                 at[i] = (uint8_t)(row * 7 + i);
                 values[row * dim + i] = (float)at[i] - 1;
@@ -257,7 +293,7 @@ START_TEST(wrong_arrays)
     npy_header_write("|u1", UINT64_C(1) << 63, 6, bytes);
     source_check_refused(scratch_write("t.npy", bytes, sizeof(bytes)), &any,
                          NB_ERR_SOURCE, "file has 12 bytes of data");
-    npy_header_write("|u1", 0, 65536 * 2, bytes);
+    npy_header_write("|u1", 0, 131072, bytes);
     source_check_refused(scratch_write("t.npy", bytes, NPY_WRITTEN_BYTES), &any,
                          NB_ERR_UNSUPPORTED, "rows of 131072 bytes");
     npy_header_write("|u1", 0, NB_DIM_MAX / 2 + 5, bytes);
@@ -273,6 +309,7 @@ static Suite *make_suite(void)
     tcase_add_checked_fixture(tests, scratch_create, scratch_remove);
     tcase_add_loop_test(tests, golden_rows, 0, (int)N_GOLDEN);
     tcase_add_test(tests, round_trip);
+    tcase_add_test(tests, random_round_trip);
     tcase_add_test(tests, arithmetic);
     tcase_add_test(tests, blocks);
     tcase_add_test(tests, padded_rows);
