@@ -46,7 +46,7 @@ static int size_of_keys(const struct source *source, uint64_t *bytes,
 
 static int hps_init(struct source *source, struct nb_errctx *err)
 {
-    uint64_t bytes;
+    uint64_t bytes = 0;
     int rv = size_of_keys(source, &bytes, err);
     if (rv != 0) {
         return rv;

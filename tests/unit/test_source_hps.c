@@ -69,7 +69,8 @@ START_TEST(refused)
                          "rows are of 2 values, not 3");
     write_model(8, 24);
     ck_assert_int_eq(
-        truncate(scratch_path("model/emb_vector"), 4 * (NB_DIM_MAX + 1)), 0);
+        truncate(scratch_path("model/emb_vector"), 4 * ((off_t)NB_DIM_MAX + 1)),
+        0);
     source_check_refused(scratch_path("model"), &HPS, NB_ERR_UNSUPPORTED,
                          "65537 values a row");
 }

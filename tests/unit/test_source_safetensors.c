@@ -280,24 +280,32 @@ START_TEST(cut_files)
 }
 END_TEST
 
+/* Writes text without its NUL. */
+static void put_text(char *at, const char *text)
+{
+    while (*text != '\0') {
+        *at++ = *text++;
+    }
+}
+
 /* What a header may hold is bounded where it would be parsed as a whole. */
 START_TEST(long_descriptions)
 {
     size_t n = 80000;
-    char *header = malloc(n + 1);
+    char *header = calloc(1, n + 1);
     memset(header, ' ', n);
-    memcpy(header, "{\"e\":{", 6);
-    memcpy(header + n - 2, "}}", 3);
+    put_text(header, "{\"e\":{");
+    put_text(header + n - 2, "}}");
     source_check_refused(write_file(header, SIX, 24), &NAMED, NB_ERR_SOURCE,
                          "is described in over 65536 bytes");
     memset(header, 'e', n);
-    memcpy(header, "{\"", 2);
-    memcpy(header + n - 6, "\":{}}", 6);
+    put_text(header, "{\"");
+    put_text(header + n - 5, "\":{}}");
     source_check_refused(write_file(header, SIX, 24), &NAMED, NB_ERR_SOURCE,
                          "name of over 4096 bytes");
     /* Metadata may be long. */
     memset(header, 'e', n);
-    memcpy(header, "{\"__metadata__\":{\"", 18);
+    put_text(header, "{\"__metadata__\":{\"");
     snprintf(header + n - 100, 101, "\":\"\"}," GOOD "}");
     source_check_rows(write_file(header, SIX, 24), &NAMED, "safetensors", SIX,
                       3, 2);
