@@ -3,19 +3,58 @@
 
 #include "server/log.h"
 
+#include <assert.h>
 #include <ctype.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LINES_A_SECOND 10
+#define DROPPED_MAX    32 /* bytes of " dropped=N" */
 
 static void write_line(const char *level, const char *event, const char *format,
                        va_list args) __attribute__((format(printf, 3, 0)));
 
-/* One write a line, so that lines of several threads do not mix. */
+/* What nobody reads must not stop the threads: a line that would have to wait
+ * is dropped, and the next one that is written says how many were. The lock is
+ * held for no longer than a write that need not wait, and makes the room that
+ * was seen hold for the one who saw it. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned long dropped; /* since the last line written */
+
+/* A pipe that is writable takes this much without waiting. */
+static_assert(LOG_LINE_MAX <= PIPE_BUF, "a line is one write");
+
+static bool can_write(void)
+{
+    struct pollfd stream = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&stream, 1, 0) == 1 && (stream.revents & POLLOUT) != 0;
+}
+
+/* Ends the line of `n` bytes, for which there is room, and writes it; one write
+ * a line, so that lines of several processes do not mix. */
+static void put_line(char line[LOG_LINE_MAX], size_t n)
+{
+    char tail[DROPPED_MAX] = "";
+    pthread_mutex_lock(&lock);
+    if (dropped != 0) {
+        snprintf(tail, sizeof(tail), " dropped=%lu", dropped);
+    }
+    n += (size_t)sprintf(line + n, "%s\n", tail);
+    if (can_write() && write(STDERR_FILENO, line, n) >= 0) {
+        dropped = 0;
+    } else {
+        dropped++;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
 static void write_line(const char *level, const char *event, const char *format,
                        va_list args)
 {
@@ -29,16 +68,13 @@ static void write_line(const char *level, const char *event, const char *format,
                           ".%03ldZ level=%s event=%s ", now.tv_nsec / 1000000,
                           level, event);
     n += (size_t)vsnprintf(line + n, sizeof(line) - n, format, args);
-    if (n > sizeof(line) - 2) {
-        n = sizeof(line) - 2;
+    if (n > sizeof(line) - DROPPED_MAX - 2) {
+        n = sizeof(line) - DROPPED_MAX - 2;
     }
     while (line[n - 1] == ' ') {
         n--;
     }
-    line[n++] = '\n';
-    /* There is nowhere to report that the log cannot be written. */
-    ssize_t written = write(STDERR_FILENO, line, n);
-    (void)written;
+    put_line(line, n);
 }
 
 void log_info(const char *event, const char *format, ...)

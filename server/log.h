@@ -1,7 +1,9 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-/* One event a line, logfmt, on stderr. Any thread. */
+/* One event a line, logfmt, on stderr. Any thread, and none ever waits: lines
+ * that the reader of stderr leaves no room for are dropped, and counted as
+ * `dropped=N` at the end of the next. */
 #ifndef NB_SERVER_LOG_H
 #define NB_SERVER_LOG_H
 

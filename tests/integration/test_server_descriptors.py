@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """File descriptors: few of them, none of them, and the standard ones closed."""
 
+import fcntl
 import os
 import resource
 import select
 import socket
+import subprocess
 import threading
 import time
 
 import nibble_test
 from nibble_test import (DEADLINE_S, NIBBLED, PING, UNAVAILABLE, frame, run,
-                         wait_for)
+                         scratch_path, wait_for)
 
 FILES = resource.RLIMIT_NOFILE
 
@@ -170,6 +172,38 @@ class Descriptors(nibble_test.TestCase):
         for _ in range(12):
             fills()
         self.connect(server).ping()
+
+    def test_log_that_nobody_reads(self):
+        """A pipe of 4 KiB: the server goes on when it is full."""
+        reader, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        address_file = scratch_path(".address")
+        process = subprocess.Popen(
+            [NIBBLED, "--table", "t=" + self.table, "--loops", "1",
+             "--listen", "127.0.0.1:0", "--address-file", address_file],
+            stderr=writer)
+        try:
+            wait_for(lambda: os.path.exists(address_file), "nibbled listens")
+            with open(address_file) as file:
+                address = file.read().strip()
+            os.set_blocking(writer, False)
+            with self.assertRaises(BlockingIOError):
+                while True:
+                    os.write(writer, b"\n")
+            os.set_blocking(writer, True)
+            for _ in range(20):
+                peer = nibble_test.Connection(address)
+                peer.send(b"GET / HTTP/1.1\r\n\r\n")  # a line of the log
+                self.assertIsNotNone(peer.receive())
+                self.assertTrue(peer.at_end())
+                peer.close()
+            process.terminate()
+            self.assertEqual(process.wait(DEADLINE_S), 0)
+        finally:
+            process.kill()
+            process.wait()
+            os.close(reader)
+            os.close(writer)
 
     def test_output_that_cannot_be_written(self):
         for flag in ("--help", "--version"):

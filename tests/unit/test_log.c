@@ -3,6 +3,7 @@
 
 #include "server/log.h"
 
+#include <fcntl.h>
 #include <regex.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,6 +86,39 @@ START_TEST(a_line_is_one_event)
 }
 END_TEST
 
+/* Nobody reads: no line waits, and what is read later tells of the others. */
+START_TEST(lines_without_room_are_dropped)
+{
+    int ends[2];
+    char line[LOG_LINE_MAX + 1] = "";
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert_int_eq(fcntl(ends[1], F_SETPIPE_SZ, 4096), 4096);
+    int saved = dup(STDERR_FILENO);
+    dup2(ends[1], STDERR_FILENO);
+    for (int i = 0; i < 500; i++) {
+        log_info("test", "i=%d", i);
+    }
+    ck_assert_int_gt(read(ends[0], line, LOG_LINE_MAX), 0);
+    ck_assert_ptr_null(strstr(line, "dropped="));
+    ck_assert_int_eq(line[strlen(line) - 1], '\n');
+    int n_written = 0;
+    for (const char *at = line; *at != '\0'; at++) {
+        n_written += *at == '\n';
+    }
+    log_info("test", "last=1");
+    dup2(saved, STDERR_FILENO);
+    memset(line, 0, sizeof(line));
+    ck_assert_int_gt(read(ends[0], line, LOG_LINE_MAX), 0);
+    char expected[64];
+    snprintf(expected, sizeof(expected), " last=1 dropped=%d\n",
+             500 - n_written);
+    ck_assert_ptr_nonnull(strstr(line, expected));
+    close(ends[0]);
+    close(ends[1]);
+    close(saved);
+}
+END_TEST
+
 START_TEST(floods_are_held_back)
 {
     struct log_limit limit = {0};
@@ -108,6 +142,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, values_are_quoted_where_needed);
     tcase_add_test(tcase, long_values_are_cut);
     tcase_add_test(tcase, a_line_is_one_event);
+    tcase_add_test(tcase, lines_without_room_are_dropped);
     tcase_add_test(tcase, floods_are_held_back);
     suite_add_tcase(suite, tcase);
     return suite;
