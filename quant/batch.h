@@ -13,7 +13,8 @@
 int batch_pool(const struct kernel *kernel, const struct nb_rows *rows,
                const struct nb_pool *request, void *out, uint64_t *unseen);
 
-/* As batch_pool; the kernel is not used if the request is for NB_PACKED. */
+/* As batch_pool; the kernel is not used if the request is for NB_PACKED, or the
+ * table has a column transform. */
 int batch_lookup(const struct kernel *kernel, const struct nb_rows *rows,
                  const struct nb_lookup *request, void *out, uint64_t *unseen);
 

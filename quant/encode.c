@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "quant/codec/codec.h"
+#include "quant/columns.h"
 #include "quant/kernel/kernels.h"
 #include "quant/nibble.h"
 #include "quant/search/search.h"
@@ -18,17 +19,60 @@ void nb_any_over_scalar(const float *x, size_t n, float limit, size_t *at)
     *at = i;
 }
 
-int nb_check_values(const struct nb_format *format, const float *x,
-                    size_t n_rows, size_t *at)
+/* Index of the first of n values that does not fit the scale type. */
+static size_t first_over(const struct nb_format *format, const float *z,
+                         size_t n)
+{
+    float limit = format->scales == NB_SCALES_FP16 ? 65504.0f : FLT_MAX / 4;
+    size_t at;
+    KERNEL_CALL(over, any, z, n, limit, &at);
+    return at;
+}
+
+static int check(const struct nb_format *format, const struct nb_params *params)
 {
     int rv = codec_check_format(format);
+    return rv == 0 ? codec_check_params(format, params, NULL) : rv;
+}
+
+/* Rows that are transformed at a time. */
+static size_t block_rows(uint32_t dim)
+{
+    return dim < COLUMNS_BLOCK ? COLUMNS_BLOCK / dim : 1;
+}
+
+/* As first_over(), of values that are to be transformed. */
+static size_t first_over_columns(const struct nb_format *format,
+                                 const struct nb_params *params, const float *x,
+                                 size_t n_rows)
+{
+    float z[NB_DIM_MAX];
+    size_t dim = format->dim;
+    size_t most = block_rows(format->dim);
+
+    for (size_t row = 0; row < n_rows; row += most) {
+        size_t n = n_rows - row < most ? n_rows - row : most;
+        columns_apply(params, format->dim, x + row * dim, n, z);
+        size_t at = first_over(format, z, n * dim);
+        if (at < n * dim) {
+            return row * dim + at;
+        }
+    }
+    return n_rows * dim;
+}
+
+int nb_check_values(const struct nb_format *format,
+                    const struct nb_params *params, const float *x,
+                    size_t n_rows, size_t *at)
+{
+    int rv = check(format, params);
     if (rv != 0) {
         return rv;
     }
-    float limit = format->scales == NB_SCALES_FP16 ? 65504.0f : FLT_MAX / 4;
     size_t n = n_rows * format->dim;
-    size_t first;
-    KERNEL_CALL(over, any, x, n, limit, &first);
+    size_t first = params_have_columns(params)
+                       ? first_over_columns(format, params, x, n_rows)
+                       : first_over(format, x, n);
     if (first == n) {
         return 0;
     }
@@ -36,19 +80,43 @@ int nb_check_values(const struct nb_format *format, const float *x,
     return isfinite(x[first]) ? NB_ERR_OVERFLOW : NB_ERR_NONFINITE;
 }
 
-int nb_encode(const struct nb_format *format, uint32_t search, const float *x,
-              size_t n_rows, void *rows, size_t stride)
+static void encode_columns(const struct nb_format *format,
+                           const struct nb_params *params,
+                           const struct search *search, const float *x,
+                           size_t n_rows, uint8_t *rows, size_t stride)
 {
-    size_t bytes;
-    int rv = nb_row_bytes(format, &bytes);
+    float z[NB_DIM_MAX];
+    const struct codec *codec = codec_by_id(format->codec);
+    size_t most = block_rows(format->dim);
+
+    while (n_rows > 0) {
+        size_t n = n_rows < most ? n_rows : most;
+        columns_apply(params, format->dim, x, n, z);
+        codec->encode(format, search, z, n, rows, stride);
+        x += n * format->dim;
+        rows += n * stride;
+        n_rows -= n;
+    }
+}
+
+int nb_encode(const struct nb_format *format, const struct nb_params *params,
+              uint32_t search, const float *x, size_t n_rows, void *rows,
+              size_t stride)
+{
+    int rv = check(format, params);
     if (rv != 0) {
         return rv;
     }
     const struct codec *codec = codec_by_id(format->codec);
     const struct search *chosen = codec->searched ? search_by_id(search) : NULL;
-    if ((codec->searched && chosen == NULL) || stride < bytes) {
+    if ((codec->searched && chosen == NULL) ||
+        stride < codec->row_bytes(format)) {
         return NB_ERR_INVALID;
     }
-    codec->encode(format, chosen, x, n_rows, rows, stride);
+    if (params_have_columns(params)) {
+        encode_columns(format, params, chosen, x, n_rows, rows, stride);
+    } else {
+        codec->encode(format, chosen, x, n_rows, rows, stride);
+    }
     return 0;
 }

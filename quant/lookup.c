@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "quant/batch.h"
+#include "quant/columns.h"
 #include "quant/window.h"
 
 /* A request for rows, decoded or as they are. */
@@ -11,6 +12,7 @@ struct lookup {
     struct row_source source;
     struct window windows[2];
     struct kernel_job job;
+    struct columns columns;
     const struct kernel *kernel; /* NULL: NB_PACKED */
     size_t out_bytes;            /* of a row of the result */
     bool by_id;                  /* or rows one after the other */
@@ -20,8 +22,14 @@ struct lookup {
 static int lookup_init(struct lookup *lookup, const struct kernel *kernel,
                        uint32_t dtype)
 {
-    const struct nb_format *format = &lookup->source.rows->format;
+    const struct nb_rows *rows = lookup->source.rows;
+    enum kernel_op op = KERNEL_decode;
 
+    columns_init(&lookup->columns, rows->params);
+    if (lookup->columns.mean != NULL) {
+        op = KERNEL_max;
+        kernel = NULL;
+    }
     row_source_job(&lookup->source, &lookup->job);
     lookup->job.dtype = dtype;
     if (dtype == NB_PACKED) {
@@ -33,11 +41,11 @@ static int lookup_init(struct lookup *lookup, const struct kernel *kernel,
         return NB_ERR_INVALID;
     }
     lookup->kernel =
-        kernel != NULL ? kernel : kernel_find(KERNEL_decode, format->codec);
+        kernel != NULL ? kernel : kernel_find(op, rows->format.codec);
     if (lookup->kernel == NULL) {
         return NB_ERR_UNSUPPORTED;
     }
-    lookup->out_bytes = format->dim * nb_dtype_bytes(dtype);
+    lookup->out_bytes = rows->format.dim * nb_dtype_bytes(dtype);
     lookup->job.out_stride = lookup->out_bytes;
     return 0;
 }
@@ -66,6 +74,8 @@ static void decode_rows(struct lookup *lookup, const struct window *window,
     job->out = out + i * lookup->out_bytes;
     if (lookup->kernel == NULL) {
         copy_rows(job);
+    } else if (lookup->columns.mean != NULL) {
+        columns_decode(&lookup->columns, lookup->kernel, job);
     } else {
         kernel_run(lookup->kernel, job);
     }

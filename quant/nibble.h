@@ -130,6 +130,33 @@ NB_API int nb_row_bytes(const struct nb_format *format, size_t *bytes);
 /* Bytes of a value; 0 for NB_PACKED and for what is not a dtype. */
 NB_API size_t nb_dtype_bytes(uint32_t dtype);
 
+/* ---- parameters of a table ------------------------------------------- */
+
+#define NB_CODEBOOKS_MAX 65536u /* of a table */
+#define NB_LEVELS_MAX    32u    /* of a codebook */
+
+/*
+ * What all rows of a table share, trained when it was quantized. A plain
+ * parameter struct; NULL where a table has none of it.
+ * A value is stored as z = (x - mean) / scale of its column, and decoded as
+ * scale * z + mean.
+ */
+struct nb_params {
+    const float *column_mean;  /* dim values */
+    const float *column_scale; /* dim values; NULL: ones. Not without a mean */
+    const float *codebooks;    /* n_codebooks x n_levels, row-major */
+    uint32_t n_codebooks;
+    uint32_t n_levels;
+};
+
+/* Checks parameters from elsewhere against the format, every value of them:
+ * there is what the codec needs and nothing else, means are finite, scales
+ * finite and greater than 0. params may be NULL: none. NB_ERR_INVALID, and *err
+ * says which; or as nb_row_bytes(). */
+NB_API int nb_params_check(const struct nb_format *format,
+                           const struct nb_params *params,
+                           struct nb_errctx *err);
+
 /* ---- quantizing ------------------------------------------------------ */
 
 /* A range search of search/searches.def by name; NB_ERR_NOT_FOUND. Ids are for
@@ -141,12 +168,14 @@ NB_API const char *nb_search_at(size_t i);
 
 /*
  * Checks that n_rows x dim values can be encoded: each finite
- * (NB_ERR_NONFINITE) and within the range of the scale type
- * (NB_ERR_OVERFLOW: |x| > 65504 with fp16, > FLT_MAX/4 with fp32). On error
+ * (NB_ERR_NONFINITE) and, as it is stored, within the range of the scale type
+ * (NB_ERR_OVERFLOW: |z| > 65504 with fp16, > FLT_MAX/4 with fp32). On error
  * *at is the index of the first offending value, row * dim + column. A bad
- * format fails as in nb_row_bytes(), and *at is not written.
+ * format or bad parameters (NULL: none) fail as in nb_encode(), and *at is not
+ * written.
  */
-NB_API int nb_check_values(const struct nb_format *format, const float *x,
+NB_API int nb_check_values(const struct nb_format *format,
+                           const struct nb_params *params, const float *x,
                            size_t n_rows, size_t *at);
 
 /*
@@ -155,9 +184,11 @@ NB_API int nb_check_values(const struct nb_format *format, const float *x,
  * between rows are not written. Deterministic: the same on every instruction
  * set, whatever the split of a table into calls. `search` is ignored where the
  * codec has no use for one.
- * NB_ERR_INVALID: stride < row bytes, unknown search; or as nb_row_bytes().
+ * NB_ERR_INVALID: stride < row bytes, unknown search, parameters (NULL: none)
+ * that are not those of the codec; or as nb_row_bytes().
  */
-NB_API int nb_encode(const struct nb_format *format, uint32_t search,
+NB_API int nb_encode(const struct nb_format *format,
+                     const struct nb_params *params, uint32_t search,
                      const float *x, size_t n_rows, void *rows, size_t stride);
 
 /* Error of one row, in double. Sums are of eight lanes, column i in lane i % 8,
@@ -181,7 +212,8 @@ struct nb_rows {
     struct nb_format format;
     const void *base; /* row 0 */
     uint64_t n_rows;
-    size_t stride; /* bytes from row to row, >= row bytes */
+    size_t stride;                  /* bytes from row to row, >= row bytes */
+    const struct nb_params *params; /* NULL: none */
 };
 
 /* Ids of a request: exactly one pointer is set (neither if n == 0). Aligned to

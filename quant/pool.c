@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 #include "quant/batch.h"
+#include "quant/columns.h"
 #include "quant/window.h"
 
 /* What is pooled at once: whole bags that fit a window, or a part of a bag that
@@ -37,6 +38,7 @@ struct pooling {
     struct stage stages[2];
     struct kernel_job job;
     struct kernel_sums sums; /* of a bag in parts */
+    struct columns columns;
     /* Where the next step begins. */
     size_t bag;
     size_t first;
@@ -90,6 +92,7 @@ static int pooling_init(struct pooling *pooling, const struct kernel *kernel,
     pooling->col = 0;
     pooling->any = false;
     pooling->unseen = 0;
+    columns_init(&pooling->columns, rows->params);
     row_source_job(&pooling->source, &pooling->job);
     pooling->job.dtype = request->dtype;
     pooling->job.out_stride = rows->format.dim * nb_dtype_bytes(request->dtype);
@@ -231,7 +234,11 @@ static void run_tile(struct pooling *pooling, const struct step *step,
     job->width = left < tile ? left : tile;
     job->out = pooling->out + step->bag * job->out_stride +
                col * nb_dtype_bytes(job->dtype);
-    kernel_run(pooling->kernel, job);
+    if (pooling->columns.mean != NULL) {
+        columns_run(&pooling->columns, pooling->kernel, job);
+    } else {
+        kernel_run(pooling->kernel, job);
+    }
     job->n_ahead = 0;
 }
 

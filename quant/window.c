@@ -15,6 +15,9 @@ static int check_rows(const struct nb_rows *rows, size_t *row_bytes)
 {
     uint64_t bytes;
     int rv = nb_row_bytes(&rows->format, row_bytes);
+    if (rv == 0) {
+        rv = codec_check_params(&rows->format, rows->params, NULL);
+    }
     if (rv != 0) {
         return rv;
     }

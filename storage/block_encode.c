@@ -31,7 +31,10 @@ static int fail_value(const struct build_job *job, int rv, uint64_t row,
     if (rv == NB_ERR_NONFINITE) {
         advice = "not finite; --nan zero stores 0 instead";
     } else if (job->format.scales == NB_SCALES_FP16) {
-        advice = "beyond fp16 scales; use --scales fp32";
+        advice = job->params != NULL && job->params->column_scale != NULL
+                     ? "beyond fp16 scales for its column; use --scales fp32 "
+                       "or --columns center"
+                     : "beyond fp16 scales; use --scales fp32";
     }
     return nb_fail(err, rv, "%s: row %" PRIu64 "%s, column %zu: %.9g is %s",
                    job->input, row, line, column, (double)value, advice);
@@ -44,10 +47,10 @@ static int check_values(const struct build_job *job, uint64_t first_row,
     uint32_t dim = job->format.dim;
     size_t at;
     *n_nonfinite = 0;
-    int rv = nb_check_values(&job->format, values, n_rows, &at);
+    int rv = nb_check_values(&job->format, job->params, values, n_rows, &at);
     if (rv == NB_ERR_NONFINITE && job->nan_policy == NAN_ZERO) {
         *n_nonfinite = zero_nonfinite(values, n_rows * dim);
-        rv = nb_check_values(&job->format, values, n_rows, &at);
+        rv = nb_check_values(&job->format, job->params, values, n_rows, &at);
     }
     if (rv == NB_ERR_NONFINITE || rv == NB_ERR_OVERFLOW) {
         return fail_value(job, rv, first_row + at / dim, at % dim, values[at],
@@ -68,11 +71,13 @@ int block_encode(const struct build_job *job, uint64_t first_row, float *values,
     if (rv != 0) {
         return rv;
     }
-    rv = nb_encode(format, job->search, values, n_rows, rows, job->stride);
+    rv = nb_encode(format, job->params, job->search, values, n_rows, rows,
+                   job->stride);
     struct nb_rows encoded = {.format = *format,
                               .base = rows,
                               .n_rows = n_rows,
-                              .stride = job->stride};
+                              .stride = job->stride,
+                              .params = job->params};
     float decoded[NB_DIM_MAX];
     for (size_t i = 0; i < n_rows && rv == 0; i++) {
         rv = nb_decode(&encoded, i, 1, NB_FP32, decoded);

@@ -27,6 +27,7 @@ struct build_job {
     struct source *source; /* not to be used by the caller meanwhile */
     const char *input;     /* its path, for messages */
     struct nb_format format;
+    const struct nb_params *params; /* NULL: none */
     uint32_t search;
     size_t stride;
     enum nan_policy nan_policy;

@@ -11,6 +11,8 @@
 #include "storage/file_io.h"
 #include "storage/source.h"
 #include "storage/table_metadata.h"
+#include "storage/table_params.h"
+#include "storage/table_train.h"
 #include "storage/table_writer.h"
 
 /* One build, from part to part. */
@@ -21,6 +23,7 @@ struct build {
     struct build_pipeline *pipeline;
     struct build_job job;
     const char *search; /* "" where the codec has none */
+    struct table_params params;
     struct error_sums sums;
     uint64_t n_rows;
     uint64_t n_nonfinite;
@@ -107,6 +110,30 @@ static int make_job(struct build *build)
     return rv == 0 ? choose_search(build, traits.searched != 0) : rv;
 }
 
+static int train(struct build *build)
+{
+    const struct build_options *options = build->options;
+    const struct train_job job = {
+        .format = build->job.format,
+        .search = build->job.search,
+        .columns = options->columns,
+        .progress = options->progress,
+        .progress_arg = options->progress_arg,
+    };
+    build->job.params = &build->params.view;
+    return table_train_needed(&job)
+               ? table_train(&job, build->source, &build->params, build->err)
+               : 0;
+}
+
+static enum build_columns columns_of(const struct nb_params *params)
+{
+    if (params->column_mean == NULL) {
+        return COLUMNS_NONE;
+    }
+    return params->column_scale == NULL ? COLUMNS_CENTER : COLUMNS_SCALE;
+}
+
 static void show_progress(const struct build *build, uint64_t bytes_read)
 {
     const struct build_options *options = build->options;
@@ -165,7 +192,8 @@ static int commit(struct build *build, struct table_stats *stats)
     if (rv != 0) {
         return nb_fail(build->err, rv, "%s: out of memory", options->output);
     }
-    rv = table_writer_commit(build->writer, metadata, build->err);
+    rv = table_writer_commit(build->writer, build->job.params, metadata,
+                             build->err);
     free(metadata);
     return rv;
 }
@@ -180,6 +208,9 @@ static int build_parts(struct build *build, struct table_stats *stats)
     }
     if (rv == 0) {
         rv = make_job(build);
+    }
+    if (rv == 0) {
+        rv = train(build);
     }
     if (rv == 0) {
         rv = table_writer_create(options->output, &build->job.format,
@@ -214,6 +245,11 @@ int table_build(const struct build_options *options,
             .source_bytes = source_bytes(build.source),
             .file_bytes = table_writer_file_bytes(build.writer),
             .n_nonfinite = build.n_nonfinite,
+            .columns = columns_of(build.job.params),
+            .params_bytes =
+                table_params_any(build.job.params)
+                    ? table_params_bytes(build.job.format.dim, build.job.params)
+                    : 0,
             .stats = stats,
             .seconds = now_s() - start,
             .threads = build.job.threads,
@@ -223,5 +259,6 @@ int table_build(const struct build_options *options,
     build_pipeline_destroy(build.pipeline);
     table_writer_destroy(build.writer);
     source_close(build.source);
+    table_params_fini(&build.params);
     return rv;
 }

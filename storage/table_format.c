@@ -34,6 +34,8 @@ const char *section_kind_name(uint32_t kind)
         return "row";
     case SECTION_METADATA:
         return "metadata";
+    case SECTION_PARAMS:
+        return "parameters";
     default:
         return "unknown";
     }
@@ -250,6 +252,15 @@ static int check_section_kind(const struct table_header *header,
                            TABLE_METADATA_MAX);
         }
         return 0;
+    case SECTION_PARAMS:
+        if (section->length > TABLE_PARAMS_MAX) {
+            return nb_fail(check.err, NB_ERR_FORMAT,
+                           "%s: parameters of %" PRIu64
+                           " bytes (header, offset %zu), over the limit of %zu",
+                           check.name, section->length, at + SECTION_LENGTH,
+                           TABLE_PARAMS_MAX);
+        }
+        return 0;
     default:
         if ((section->flags & SECTION_REQUIRED) != 0) {
             return nb_fail(check.err, NB_ERR_UNSUPPORTED,
@@ -303,6 +314,7 @@ static int check_sections(const uint8_t *bytes, struct table_header *header,
     uint64_t end = header->header_bytes;
     unsigned n_rows_sections = 0;
     unsigned n_metadata = 0;
+    unsigned n_params = 0;
     for (uint32_t i = 0; i < header->n_sections; i++) {
         size_t at = HEADER_SECTIONS + i * (size_t)SECTION_BYTES;
         struct table_section *section = &header->sections[i];
@@ -321,6 +333,7 @@ static int check_sections(const uint8_t *bytes, struct table_header *header,
         }
         n_rows_sections += section->kind == SECTION_ROWS;
         n_metadata += section->kind == SECTION_METADATA;
+        n_params += section->kind == SECTION_PARAMS;
     }
     if (n_rows_sections != 1 || n_metadata != 1) {
         return nb_fail(check.err, NB_ERR_FORMAT,
@@ -328,6 +341,11 @@ static int check_sections(const uint8_t *bytes, struct table_header *header,
                        "%d), not one of each",
                        check.name, n_rows_sections, n_metadata,
                        HEADER_SECTIONS);
+    }
+    if (n_params > 1) {
+        return nb_fail(check.err, NB_ERR_FORMAT,
+                       "%s: %u parameters sections (header, offset %d)",
+                       check.name, n_params, HEADER_SECTIONS);
     }
     if (end != header->file_bytes) {
         return nb_fail(check.err, NB_ERR_FORMAT,

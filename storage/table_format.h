@@ -66,8 +66,29 @@ static_assert(TABLE_HEADER_MAX <= TABLE_PAGE, "the header fits one page");
 
 enum section_kind {
     SECTION_ROWS = 1,
-    SECTION_METADATA = 2
+    SECTION_METADATA = 2,
+    SECTION_PARAMS = 3
 };
+
+/* Offsets of the fields of a parameters section. */
+enum {
+    PARAMS_PARTS = 0,
+    PARAMS_N_CODEBOOKS = 4,
+    PARAMS_N_LEVELS = 8,
+    PARAMS_ZERO = 12,
+    PARAMS_VALUES = 16,
+};
+
+/* Parts of the parameters, in the order of their values. */
+#define PARAMS_COLUMN_MEAN  0x1u
+#define PARAMS_COLUMN_SCALE 0x2u
+#define PARAMS_CODEBOOKS    0x4u
+#define PARAMS_PARTS_DEFINED                                                   \
+    (PARAMS_COLUMN_MEAN | PARAMS_COLUMN_SCALE | PARAMS_CODEBOOKS)
+
+#define TABLE_PARAMS_MAX                                                       \
+    (PARAMS_VALUES + sizeof(float) * (2 * (size_t)NB_DIM_MAX +                 \
+                                      NB_CODEBOOKS_MAX * NB_LEVELS_MAX))
 
 /* Section flags 0..15 must be understood to read the file, 16..31 may be
  * ignored. */

@@ -16,12 +16,14 @@
 #include "storage/table_checksum.h"
 #include "storage/table_format.h"
 #include "storage/table_metadata.h"
+#include "storage/table_params.h"
 
 struct table {
     struct nb_rows rows;
     struct table_info info;
     struct table_metadata metadata;
     char *metadata_text;
+    struct table_params params;
     void *map;
     size_t map_bytes;
 };
@@ -60,28 +62,67 @@ static int read_header(struct opening *opening)
     return rv;
 }
 
+/* Reads and checks a whole section, and ends it with a 0. The caller frees
+ * *bytes. */
+static int read_section(struct opening *opening,
+                        const struct table_section *section, char **bytes)
+{
+    const char *kind = section_kind_name(section->kind);
+    size_t n = (size_t)section->length;
+    char *read = malloc(n + 1);
+    if (read == NULL) {
+        return fail_errno(opening, NB_ERR_NOMEM, kind);
+    }
+    read[n] = '\0';
+    int rv = file_read_at(opening->fd, read, n, section->offset);
+    if (rv != 0) {
+        nb_fail(opening->err, rv, "%s: cannot read the %s section: %s",
+                opening->path, kind, nb_strerror(rv));
+    } else {
+        rv = section_check_bytes(read, section, opening->path, opening->err);
+    }
+    if (rv != 0) {
+        free(read);
+        return rv;
+    }
+    *bytes = read;
+    return 0;
+}
+
 static int read_metadata(struct opening *opening, struct table *table)
 {
     const struct table_section *section =
         table_header_section(&opening->header, SECTION_METADATA);
-    size_t n = (size_t)section->length;
-    table->metadata_text = malloc(n + 1);
-    if (table->metadata_text == NULL) {
-        return fail_errno(opening, NB_ERR_NOMEM, "metadata");
-    }
-    int rv =
-        file_read_at(opening->fd, table->metadata_text, n, section->offset);
-    if (rv != 0) {
-        return fail_errno(opening, rv, "cannot read the metadata section");
-    }
-    table->metadata_text[n] = '\0';
-    rv = section_check_bytes(table->metadata_text, section, opening->path,
-                             opening->err);
+    int rv = read_section(opening, section, &table->metadata_text);
     if (rv != 0) {
         return rv;
     }
-    return table_metadata_parse(table->metadata_text, n, opening->path,
-                                &table->metadata, opening->err);
+    return table_metadata_parse(table->metadata_text, (size_t)section->length,
+                                opening->path, &table->metadata, opening->err);
+}
+
+static int read_params(struct opening *opening, struct table *table)
+{
+    const struct table_section *section =
+        table_header_section(&opening->header, SECTION_PARAMS);
+    const struct nb_format *format = &opening->header.format;
+    if (section == NULL) {
+        struct nb_errctx why;
+        return nb_params_check(format, NULL, &why) == 0
+                   ? 0
+                   : nb_fail(opening->err, NB_ERR_FORMAT,
+                             "%s: no parameters section: %.100s", opening->path,
+                             why.text);
+    }
+    char *bytes;
+    int rv = read_section(opening, section, &bytes);
+    if (rv == 0) {
+        rv = table_params_decode(
+            (const uint8_t *)bytes, (size_t)section->length, section->offset,
+            format, opening->path, &table->params, opening->err);
+        free(bytes);
+    }
+    return rv;
 }
 
 /* Every byte that opening did not look at yet. */
@@ -90,7 +131,8 @@ static int verify_rest(struct opening *opening)
     const struct table_header *header = &opening->header;
     int rv = table_check_gaps(opening->fd, header, opening->path, opening->err);
     for (uint32_t i = 0; i < header->n_sections && rv == 0; i++) {
-        if (header->sections[i].kind != SECTION_METADATA) {
+        uint32_t kind = header->sections[i].kind;
+        if (kind != SECTION_METADATA && kind != SECTION_PARAMS) {
             rv = section_check_file(opening->fd, &header->sections[i],
                                     opening->path, opening->err);
         }
@@ -131,11 +173,14 @@ static void describe(const struct opening *opening, struct table *table)
     const struct table_header *header = &opening->header;
     const struct table_section *rows =
         table_header_section(header, SECTION_ROWS);
+    const struct table_section *params =
+        table_header_section(header, SECTION_PARAMS);
     table->rows = (struct nb_rows){
         .format = header->format,
         .base = (const uint8_t *)table->map + rows->offset,
         .n_rows = header->n_rows,
         .stride = (size_t)header->stride,
+        .params = params != NULL ? &table->params.view : NULL,
     };
     table->info = (struct table_info){
         .format = header->format,
@@ -145,6 +190,8 @@ static void describe(const struct opening *opening, struct table *table)
         .rows_offset = rows->offset,
         .rows_checksum = rows->checksum,
         .checksum = opening->checksum,
+        .params_bytes = params != NULL ? params->length : 0,
+        .params_checksum = params != NULL ? params->checksum : 0,
         .search = table->metadata.search,
         .source = table->metadata.source,
         .metadata = table->metadata_text,
@@ -160,6 +207,9 @@ static int open_parts(struct opening *opening, enum table_verify verify,
     int rv = read_header(opening);
     if (rv == 0) {
         rv = read_metadata(opening, table);
+    }
+    if (rv == 0) {
+        rv = read_params(opening, table);
     }
     if (rv == 0 && verify == TABLE_VERIFY_FULL) {
         rv = verify_rest(opening);
@@ -208,6 +258,7 @@ void table_close(struct table *table)
     }
     table_metadata_fini(&table->metadata);
     free(table->metadata_text);
+    table_params_fini(&table->params);
     free(table);
 }
 

@@ -31,12 +31,14 @@ struct table_info {
     uint64_t stride;     /* bytes from row to row */
     uint64_t file_bytes; /* of the whole file */
     uint64_t rows_offset;
-    uint64_t rows_checksum; /* xxh3-64 of the row section */
-    uint64_t checksum;      /* of the header, and so of all it describes */
-    const char *search;     /* name of the range search, "" if not recorded */
-    const char *source;     /* base name of the source file, "" likewise */
-    const char *metadata;   /* the metadata section: one JSON object */
-    bool has_stats;         /* stats are recorded; zeros if not */
+    uint64_t rows_checksum;   /* xxh3-64 of the row section */
+    uint64_t params_bytes;    /* of the parameters section; 0: there is none */
+    uint64_t params_checksum; /* xxh3-64 of it; 0 likewise */
+    uint64_t checksum;        /* of the header, and so of all it describes */
+    const char *search;       /* name of the range search, "" if not recorded */
+    const char *source;       /* base name of the source file, "" likewise */
+    const char *metadata;     /* the metadata section: one JSON object */
+    bool has_stats;           /* stats are recorded; zeros if not */
     struct table_stats stats;
     struct file_id file;
 };

@@ -10,6 +10,7 @@
 #include "quant/checked.h"
 #include "storage/atomic_file.h"
 #include "storage/table_format.h"
+#include "storage/table_params.h"
 
 struct table_writer {
     struct atomic_file *file;
@@ -82,44 +83,53 @@ int table_writer_append(struct table_writer *writer, const void *rows,
     return 0;
 }
 
-/* The header of a table whose metadata follow its rows. */
-static int make_header(const struct table_writer *writer, const char *metadata,
-                       size_t metadata_bytes, struct table_header *header)
+/* Adds a section behind the others, and writes it. */
+static int write_section(const struct table_writer *writer, uint32_t kind,
+                         uint32_t flags, const void *bytes, size_t n,
+                         struct table_header *header, struct nb_errctx *err)
 {
+    struct table_section *section = &header->sections[header->n_sections];
     uint64_t offset;
     uint64_t end;
-    if (!checked_round_up(writer->rows_end, TABLE_ALIGN, &offset) ||
-        !checked_add(offset, metadata_bytes, &end) || end > INT64_MAX) {
-        return NB_ERR_TOO_LARGE;
+    if (!checked_round_up(header->file_bytes, TABLE_ALIGN, &offset) ||
+        !checked_add(offset, n, &end) || end > INT64_MAX) {
+        return nb_fail(err, NB_ERR_TOO_LARGE, "%s: too large",
+                       atomic_file_path(writer->file));
     }
-    *header = (struct table_header){
-        .file_bytes = end,
-        .n_rows = writer->n_rows,
-        .stride = writer->stride,
-        .format = writer->format,
-        .n_sections = 2,
-    };
-    header->sections[0] = (struct table_section){
-        .kind = SECTION_ROWS,
-        .flags = SECTION_REQUIRED,
-        .offset = TABLE_PAGE,
-        .length = writer->rows_end - TABLE_PAGE,
-        .checksum = XXH3_64bits_digest(writer->rows_hash),
-    };
-    header->sections[1] = (struct table_section){
-        .kind = SECTION_METADATA,
-        .offset = offset,
-        .length = metadata_bytes,
-        .checksum = XXH3_64bits(metadata, metadata_bytes),
-    };
-    return 0;
+    *section = (struct table_section){.kind = kind,
+                                      .flags = flags,
+                                      .offset = offset,
+                                      .length = n,
+                                      .checksum = XXH3_64bits(bytes, n)};
+    header->n_sections++;
+    header->file_bytes = end;
+    return atomic_file_write(writer->file, bytes, n, offset, err);
 }
 
-int table_writer_commit(struct table_writer *writer, const char *metadata,
+static int write_params(const struct table_writer *writer,
+                        const struct nb_params *params,
+                        struct table_header *header, struct nb_errctx *err)
+{
+    uint32_t dim = writer->format.dim;
+    size_t n = table_params_bytes(dim, params);
+    uint8_t *bytes = malloc(n);
+    if (bytes == NULL) {
+        return nb_fail(err, NB_ERR_NOMEM, "%s: out of memory",
+                       atomic_file_path(writer->file));
+    }
+    table_params_encode(dim, params, bytes);
+    int rv = write_section(writer, SECTION_PARAMS, SECTION_REQUIRED, bytes, n,
+                           header, err);
+    free(bytes);
+    return rv;
+}
+
+static int check_commit(const struct table_writer *writer,
+                        const struct nb_params *params, size_t metadata_bytes,
                         struct nb_errctx *err)
 {
     const char *path = atomic_file_path(writer->file);
-    size_t metadata_bytes = strlen(metadata);
+    struct nb_errctx why;
     if (writer->n_rows == 0) {
         return nb_fail(err, NB_ERR_INVALID, "%s: a table needs rows", path);
     }
@@ -128,13 +138,40 @@ int table_writer_commit(struct table_writer *writer, const char *metadata,
                        "%s: %zu bytes of metadata, the limit is %u", path,
                        metadata_bytes, TABLE_METADATA_MAX);
     }
-    struct table_header header;
-    int rv = make_header(writer, metadata, metadata_bytes, &header);
+    int rv = nb_params_check(&writer->format, params, &why);
+    return rv == 0 ? 0 : nb_fail(err, rv, "%s: %.100s", path, why.text);
+}
+
+int table_writer_commit(struct table_writer *writer,
+                        const struct nb_params *params, const char *metadata,
+                        struct nb_errctx *err)
+{
+    size_t metadata_bytes = strlen(metadata);
+    int rv = check_commit(writer, params, metadata_bytes, err);
     if (rv != 0) {
-        return nb_fail(err, rv, "%s: too large", path);
+        return rv;
     }
-    rv = atomic_file_write(writer->file, metadata, metadata_bytes,
-                           header.sections[1].offset, err);
+    struct table_header header = {
+        .file_bytes = writer->rows_end,
+        .n_rows = writer->n_rows,
+        .stride = writer->stride,
+        .format = writer->format,
+        .n_sections = 1,
+    };
+    header.sections[0] = (struct table_section){
+        .kind = SECTION_ROWS,
+        .flags = SECTION_REQUIRED,
+        .offset = TABLE_PAGE,
+        .length = writer->rows_end - TABLE_PAGE,
+        .checksum = XXH3_64bits_digest(writer->rows_hash),
+    };
+    if (table_params_any(params)) {
+        rv = write_params(writer, params, &header, err);
+    }
+    if (rv == 0) {
+        rv = write_section(writer, SECTION_METADATA, 0, metadata,
+                           metadata_bytes, &header, err);
+    }
     if (rv != 0) {
         return rv;
     }

@@ -28,10 +28,12 @@ size_t table_writer_stride(const struct table_writer *writer);
 int table_writer_append(struct table_writer *writer, const void *rows,
                         size_t n_rows, struct nb_errctx *err);
 
-/* Completes the file with `metadata` (one JSON object, as text) and renames it
- * to its final name; the directory is synced too. -errno, NB_ERR_INVALID (no
- * rows), NB_ERR_TOO_LARGE. */
-int table_writer_commit(struct table_writer *writer, const char *metadata,
+/* Completes the file with the parameters that its rows were encoded with (NULL:
+ * none) and `metadata` (one JSON object, as text), and renames it to its final
+ * name; the directory is synced too. -errno, NB_ERR_INVALID (no rows, or
+ * parameters not those of the codec), NB_ERR_TOO_LARGE, NB_ERR_NOMEM. */
+int table_writer_commit(struct table_writer *writer,
+                        const struct nb_params *params, const char *metadata,
                         struct nb_errctx *err);
 
 /* Bytes of the complete file; after commit. */

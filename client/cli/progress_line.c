@@ -60,12 +60,17 @@ void progress_line_show(void *arg, const struct progress *progress)
 {
     struct progress_line *line = arg;
     double now = now_s();
+    if (line->training && !progress->training) {
+        line->started = now;
+    }
+    line->training = progress->training;
     if (!is_due(line, now)) {
         return;
     }
     double share = share_done(progress);
     double elapsed = now - line->started;
-    fprintf(stderr, WIPE_LINE "%s: %s rows, %s, %s, %s left", line->doing,
+    fprintf(stderr, WIPE_LINE "%s: %s rows, %s, %s, %s left",
+            progress->training ? "training" : line->doing,
             text_count(progress->rows).text, text_percent(share, 1).text,
             text_rate(progress->rows, elapsed).text,
             time_left(share, elapsed).text);

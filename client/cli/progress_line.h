@@ -15,6 +15,7 @@ struct progress_line {
     const char *doing; /* "quantizing" */
     double started;    /* seconds of the monotonic clock */
     double shown;      /* likewise, of the last time; 0: never */
+    bool training;     /* when last told */
     bool enabled;
 };
 

@@ -3,6 +3,8 @@
 
 #include "quant/codec/codec.h"
 
+#include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define CODEC(id, name, text) extern const struct codec codec_##name;
@@ -53,6 +55,82 @@ int codec_check_format(const struct nb_format *format)
         return NB_ERR_UNSUPPORTED;
     }
     return (codec->scales >> format->scales & 1u) != 0 ? 0 : NB_ERR_INVALID;
+}
+
+int codec_check_params(const struct nb_format *format,
+                       const struct nb_params *params, struct nb_errctx *err)
+{
+    static const struct nb_params none;
+    const struct codec *codec = codec_by_id(format->codec);
+
+    params = params != NULL ? params : &none;
+    if (params->column_scale != NULL && params->column_mean == NULL) {
+        return nb_fail(err, NB_ERR_INVALID, "column scales without means");
+    }
+    if (codec->levels == 0 && params->codebooks != NULL) {
+        return nb_fail(err, NB_ERR_INVALID, "codebooks, but codec %s has none",
+                       codec->name);
+    }
+    if (codec->levels == 0) {
+        return 0;
+    }
+    if (params->codebooks == NULL) {
+        return nb_fail(err, NB_ERR_INVALID, "no codebooks for codec %s",
+                       codec->name);
+    }
+    if (params->n_levels != codec->levels || params->n_codebooks < 1 ||
+        params->n_codebooks > NB_CODEBOOKS_MAX) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "%u codebooks of %u levels for codec %s, which has %u",
+                       params->n_codebooks, params->n_levels, codec->name,
+                       codec->levels);
+    }
+    return 0;
+}
+
+/* Index of the first of n values that is not finite or, if they must be
+ * positive, not greater than 0; n if there is none. */
+static size_t first_bad(const float *values, size_t n, bool positive)
+{
+    size_t i = 0;
+    while (i < n && isfinite(values[i]) && (values[i] > 0 || !positive)) {
+        i++;
+    }
+    return i;
+}
+
+int nb_params_check(const struct nb_format *format,
+                    const struct nb_params *params, struct nb_errctx *err)
+{
+    int rv = codec_check_format(format);
+    if (rv != 0) {
+        return nb_fail(err, rv, "codec, dim or scale type: %s",
+                       nb_strerror(rv));
+    }
+    rv = codec_check_params(format, params, err);
+    if (rv != 0 || params == NULL) {
+        return rv;
+    }
+    const struct {
+        const char *name;
+        const float *values;
+        size_t n;
+        bool positive;
+    } parts[] = {
+        {"column mean", params->column_mean, format->dim, false},
+        {"column scale", params->column_scale, format->dim, true},
+        {"codebook level", params->codebooks,
+         (size_t)params->n_codebooks * params->n_levels, false},
+    };
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        size_t n = parts[i].values != NULL ? parts[i].n : 0;
+        size_t at = first_bad(parts[i].values, n, parts[i].positive);
+        if (at < n) {
+            return nb_fail(err, NB_ERR_INVALID, "%s %zu is %g", parts[i].name,
+                           at, (double)parts[i].values[at]);
+        }
+    }
+    return 0;
 }
 
 int nb_codec_by_name(const char *name, uint32_t *id)

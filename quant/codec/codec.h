@@ -31,6 +31,7 @@ struct codec {
     uint32_t scales;         /* bits of the scale types that can be */
     uint32_t default_scales; /* enum nb_scales */
     bool searched;           /* whether a range search has a meaning */
+    uint32_t levels; /* of each of its table's codebooks; 0: it has none */
     /* Of a format whose dim and scales are in range. */
     size_t (*row_bytes)(const struct nb_format *format);
     /* Contract of nb_encode(), arguments already checked; `search` is NULL
@@ -44,5 +45,11 @@ const struct codec *codec_by_id(uint32_t id);
 
 /* Checks every field; 0, NB_ERR_INVALID or NB_ERR_UNSUPPORTED. */
 int codec_check_format(const struct nb_format *format);
+
+/* Whether the parameters (NULL: none) are those of the format, whose fields are
+ * in range; their values are not looked at. 0 or NB_ERR_INVALID, and *err says
+ * which. */
+int codec_check_params(const struct nb_format *format,
+                       const struct nb_params *params, struct nb_errctx *err);
 
 #endif

@@ -82,11 +82,28 @@ struct kernel_ids {
     uint64_t *unseen;      /* result: ids not in the table */
 };
 
+/* Rows (or bags) of a tile whose column transform is to be undone: value =
+ * scale * value + shift * mean, each operation rounded. */
+struct kernel_columns {
+    const float *values; /* n x width */
+    size_t n;
+    uint32_t width;      /* KERNEL_TILE_MAX at most */
+    const float *mean;   /* of the tile's columns */
+    const float *scale;  /* NULL: ones */
+    const float *shifts; /* one a row */
+    uint32_t dtype;      /* enum nb_dtype but NB_PACKED */
+    uint8_t *out;
+    size_t out_stride; /* bytes from row to row */
+};
+
 /* Arguments of each op's kernels. `locate` is of no codec. */
 #define KERNEL_ARGS_locate (const struct kernel_ids *ids)
 #define KERNEL_ARGS_decode (const struct kernel_job *job)
 #define KERNEL_ARGS_sum    (const struct kernel_job *job)
 #define KERNEL_ARGS_max    (const struct kernel_job *job)
+
+/* Of no codec: finishes what another kernel left as fp32. */
+#define KERNEL_ARGS_columns (const struct kernel_columns *columns)
 
 /* Quantizing. asym, greedy: the `choose` of a search (search/search.h). pack:
  * rows of given scales and biases. over: index of the first of n values that is
@@ -111,6 +128,7 @@ enum kernel_op {
     KERNEL_decode,
     KERNEL_sum,
     KERNEL_max,
+    KERNEL_columns,
     KERNEL_asym,
     KERNEL_greedy,
     KERNEL_pack,
@@ -187,6 +205,12 @@ static inline void kernel_run_locate(const struct kernel *kernel,
                                      const struct kernel_ids *ids)
 {
     ((void(*) KERNEL_ARGS_locate)kernel->function)(ids);
+}
+
+static inline void kernel_run_columns(const struct kernel *kernel,
+                                      const struct kernel_columns *columns)
+{
+    ((void(*) KERNEL_ARGS_columns)kernel->function)(columns);
 }
 
 #endif

@@ -418,6 +418,52 @@ static int check_locate(struct checks *checks)
     return 0;
 }
 
+/* n floats that end at the unmapped page behind `end` or before that. */
+static const float *make_floats(struct checks *checks, enum kind kind,
+                                uint8_t **end, size_t n)
+{
+    *end -= n * sizeof(float);
+    for (size_t i = 0; i < n; i++) {
+        put_f32(*end + i * sizeof(float), any_float(&checks->rng, kind));
+    }
+    return (const float *)(void *)*end;
+}
+
+/* Each of the four inputs is once the one that ends at the unmapped page. */
+static int check_columns(struct checks *checks, enum kind kind)
+{
+    struct kernel_job job = {.dim = checks->format.dim};
+    job.width = job.dim < KERNEL_TILE_MAX ? job.dim : KERNEL_TILE_MAX;
+    for (uint32_t turn = 0; turn < 12; turn++) {
+        const size_t n = 5;
+        const size_t sizes[4] = {n * job.width, job.width, job.width, n};
+        const float *inputs[4];
+        uint8_t *end = checks->memory.end;
+        for (uint32_t i = turn; i < turn + 4; i++) {
+            inputs[i % 4] = make_floats(checks, kind, &end, sizes[i % 4]);
+        }
+        job.dtype = turn % 3;
+        place_results(checks, &job, n);
+        struct kernel_columns columns = {.values = inputs[0],
+                                         .n = n,
+                                         .width = job.width,
+                                         .mean = inputs[1],
+                                         .scale =
+                                             turn % 2 == 0 ? inputs[2] : NULL,
+                                         .shifts = inputs[3],
+                                         .dtype = job.dtype,
+                                         .out = checks->expected.start,
+                                         .out_stride = job.out_stride};
+        kernel_run_columns(checks->scalar, &columns);
+        columns.out = job.out;
+        kernel_run_columns(checks->kernel, &columns);
+        if (compare(checks, &job, checks->expected.start, n) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int check_op(struct checks *checks, enum kind kind)
 {
     struct kernel_job job = {.rows = checks->picks,
@@ -430,6 +476,8 @@ static int check_op(struct checks *checks, enum kind kind)
     switch (checks->kernel->op) {
     case KERNEL_locate:
         return check_locate(checks);
+    case KERNEL_columns:
+        return check_columns(checks, kind);
     case KERNEL_decode:
         return check_decode(checks, &job);
     case KERNEL_sum:

@@ -32,7 +32,8 @@ double search_row_error(const char *name, const float *x, uint32_t dim,
     uint8_t *row = malloc(bytes);
     float *y = malloc(dim * sizeof(float));
     ck_assert(row != NULL && y != NULL);
-    ck_assert_int_eq(nb_encode(&format, search_id(name), x, 1, row, bytes), 0);
+    ck_assert_int_eq(
+        nb_encode(&format, NULL, search_id(name), x, 1, row, bytes), 0);
     struct nb_rows rows = {
         .format = format, .base = row, .n_rows = 1, .stride = bytes};
     ck_assert_int_eq(nb_decode(&rows, 0, 1, NB_FP32, y), 0);

@@ -82,7 +82,7 @@ static void add_table(struct table_set *tables, const char *name, uint32_t dim)
         put_u16(row + codes + 2, (uint16_t)(0x3c00 + i));
     }
     check(table_writer_append(writer, rows, FIXTURE_ROWS, &err), err.text);
-    check(table_writer_commit(writer, "{}", &err), err.text);
+    check(table_writer_commit(writer, NULL, "{}", &err), err.text);
     table_writer_destroy(writer);
     int rv = table_set_add(tables, name, path, TABLE_VERIFY_FULL, &err);
     unlink(path);

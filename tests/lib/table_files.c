@@ -60,7 +60,7 @@ const char *table_file_write(const char *name, uint32_t dim, size_t n_rows)
     rv = table_writer_append(writer, rows + half * table_writer_stride(writer),
                              n_rows - half, &err);
     ck_assert_msg(rv == 0, "%s", err.text);
-    rv = table_writer_commit(writer, TABLE_FILE_METADATA, &err);
+    rv = table_writer_commit(writer, NULL, TABLE_FILE_METADATA, &err);
     ck_assert_msg(rv == 0, "%s", err.text);
     table_writer_destroy(writer);
     free(rows);

@@ -29,7 +29,8 @@ static struct nb_rows encode(float *x, size_t n_rows)
     uint8_t *bytes = calloc(n_rows, rows.stride);
     ck_assert_ptr_nonnull(bytes);
     ck_assert_int_eq(
-        nb_encode(&rows.format, search, x, n_rows, bytes, rows.stride), 0);
+        nb_encode(&rows.format, NULL, search, x, n_rows, bytes, rows.stride),
+        0);
     rows.base = bytes;
     return rows;
 }

@@ -29,7 +29,7 @@ static void encode(uint32_t codec, uint32_t scales, const float *x,
     struct nb_format format = {codec, dim, scales};
     size_t bytes;
     ck_assert_int_eq(nb_row_bytes(&format, &bytes), 0);
-    ck_assert_int_eq(nb_encode(&format, 0, x, 1, row, bytes), 0);
+    ck_assert_int_eq(nb_encode(&format, NULL, 0, x, 1, row, bytes), 0);
 }
 
 static void decode(uint32_t codec, uint32_t scales, const uint8_t *row,

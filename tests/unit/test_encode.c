@@ -39,8 +39,8 @@ START_TEST(test_fbgemm_rows)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct nb_format format = q4_format(rows[i].dim, NB_SCALES_FP16);
         uint8_t row[6];
-        ck_assert_int_eq(nb_encode(&format, search_id("asym"), rows[i].x, 1,
-                                   row, sizeof(row)),
+        ck_assert_int_eq(nb_encode(&format, NULL, search_id("asym"), rows[i].x,
+                                   1, row, sizeof(row)),
                          0);
         ck_assert_mem_eq(row, rows[i].row, sizeof(row));
     }
@@ -55,10 +55,10 @@ START_TEST(test_nothing_is_written_between_rows)
     }
     struct nb_format format = q4_format(5, NB_SCALES_FP16);
     uint8_t packed[3 * 7];
-    ck_assert_int_eq(nb_encode(&format, 0, x, 3, packed, 7), 0);
+    ck_assert_int_eq(nb_encode(&format, NULL, 0, x, 3, packed, 7), 0);
     uint8_t spaced[1 + 3 * 11];
     memset(spaced, 0xa5, sizeof(spaced));
-    ck_assert_int_eq(nb_encode(&format, 0, x, 3, spaced + 1, 11), 0);
+    ck_assert_int_eq(nb_encode(&format, NULL, 0, x, 3, spaced + 1, 11), 0);
     for (size_t i = 0; i < sizeof(spaced); i++) {
         size_t row = (i - 1) / 11;
         size_t at = (i - 1) % 11;
@@ -85,10 +85,10 @@ START_TEST(test_rows_do_not_depend_on_the_split)
         struct nb_format format = q4_format(DIM, NB_SCALES_FP16);
         static uint8_t whole[ROWS * BYTES];
         static uint8_t split[ROWS * BYTES + 1];
-        nb_encode(&format, search, x, ROWS, whole, BYTES);
+        nb_encode(&format, NULL, search, x, ROWS, whole, BYTES);
         for (size_t row = 0, n = 1; row < ROWS; row += n, n = n % 29 + 1) {
             n = n < ROWS - row ? n : ROWS - row;
-            nb_encode(&format, search, x + row * DIM, n,
+            nb_encode(&format, NULL, search, x + row * DIM, n,
                       split + 1 + row * BYTES, BYTES);
         }
         ck_assert_mem_eq(whole, split + 1, sizeof(whole));
@@ -99,9 +99,9 @@ END_TEST
 START_TEST(test_no_rows)
 {
     struct nb_format format = q4_format(5, NB_SCALES_FP16);
-    ck_assert_int_eq(nb_encode(&format, 0, NULL, 0, NULL, 7), 0);
+    ck_assert_int_eq(nb_encode(&format, NULL, 0, NULL, 0, NULL, 7), 0);
     size_t at;
-    ck_assert_int_eq(nb_check_values(&format, NULL, 0, &at), 0);
+    ck_assert_int_eq(nb_check_values(&format, NULL, NULL, 0, &at), 0);
 }
 END_TEST
 
@@ -110,15 +110,18 @@ START_TEST(test_bad_arguments)
     static const float x[5];
     uint8_t row[7];
     struct nb_format format = q4_format(5, NB_SCALES_FP16);
-    ck_assert_int_eq(nb_encode(&format, 0, x, 1, row, 6), NB_ERR_INVALID);
-    ck_assert_int_eq(nb_encode(&format, 1000, x, 1, row, 7), NB_ERR_INVALID);
+    ck_assert_int_eq(nb_encode(&format, NULL, 0, x, 1, row, 6), NB_ERR_INVALID);
+    ck_assert_int_eq(nb_encode(&format, NULL, 1000, x, 1, row, 7),
+                     NB_ERR_INVALID);
     size_t at = 77;
     format.dim = 0;
-    ck_assert_int_eq(nb_encode(&format, 0, x, 1, row, 7), NB_ERR_INVALID);
-    ck_assert_int_eq(nb_check_values(&format, x, 1, &at), NB_ERR_INVALID);
+    ck_assert_int_eq(nb_encode(&format, NULL, 0, x, 1, row, 7), NB_ERR_INVALID);
+    ck_assert_int_eq(nb_check_values(&format, NULL, x, 1, &at), NB_ERR_INVALID);
     format = (struct nb_format){.codec = 99, .dim = 5};
-    ck_assert_int_eq(nb_encode(&format, 0, x, 1, row, 7), NB_ERR_UNSUPPORTED);
-    ck_assert_int_eq(nb_check_values(&format, x, 1, &at), NB_ERR_UNSUPPORTED);
+    ck_assert_int_eq(nb_encode(&format, NULL, 0, x, 1, row, 7),
+                     NB_ERR_UNSUPPORTED);
+    ck_assert_int_eq(nb_check_values(&format, NULL, x, 1, &at),
+                     NB_ERR_UNSUPPORTED);
     ck_assert_uint_eq(at, 77);
 }
 END_TEST
@@ -139,7 +142,7 @@ static void check_value(uint32_t scales, float value, int expected)
     for (size_t i = 0; i < CHECK_N; i++) {
         size_t at = SIZE_MAX;
         x[i] = value;
-        ck_assert_int_eq(nb_check_values(&format, x, CHECK_ROWS, &at),
+        ck_assert_int_eq(nb_check_values(&format, NULL, x, CHECK_ROWS, &at),
                          expected);
         ck_assert_uint_eq(at, expected == 0 ? SIZE_MAX : i);
         x[i] = 0;
@@ -181,7 +184,8 @@ START_TEST(test_the_first_offender_is_named)
     x[121] = NAN;
     x[199] = INFINITY;
     size_t at;
-    ck_assert_int_eq(nb_check_values(&format, x, 2, &at), NB_ERR_OVERFLOW);
+    ck_assert_int_eq(nb_check_values(&format, NULL, x, 2, &at),
+                     NB_ERR_OVERFLOW);
     ck_assert_uint_eq(at, 120);
 }
 END_TEST

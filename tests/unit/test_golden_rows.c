@@ -59,7 +59,7 @@ static void check_row(const char *search, uint32_t scales, const float *x,
     ck_assert_int_eq(nb_search_by_name(search, &id), 0);
     ck_assert_int_eq(nb_row_bytes(&format, &bytes), 0);
     ck_assert_uint_eq(unhex(hex, want), bytes);
-    ck_assert_int_eq(nb_encode(&format, id, x, 1, got, bytes), 0);
+    ck_assert_int_eq(nb_encode(&format, NULL, id, x, 1, got, bytes), 0);
     ck_assert_msg(memcmp(got, want, bytes) == 0, "%s %s", search, hex);
 }
 
@@ -116,9 +116,9 @@ static double glove_loss(const char *search)
     struct nb_format format = {.codec = 1, .dim = GLOVE_DIM};
     uint32_t id;
     ck_assert_int_eq(nb_search_by_name(search, &id), 0);
-    ck_assert_int_eq(
-        nb_encode(&format, id, &glove[0][0], GLOVE_ROWS, rows, sizeof(rows[0])),
-        0);
+    ck_assert_int_eq(nb_encode(&format, NULL, id, &glove[0][0], GLOVE_ROWS,
+                               rows, sizeof(rows[0])),
+                     0);
     double sq_err = 0;
     double sq_x = 0;
     for (size_t i = 0; i < GLOVE_ROWS; i++) {

@@ -74,7 +74,8 @@ START_TEST(writes_as_ever)
                      0);
     ck_assert_int_eq(table_writer_append(writer, rows->base, 3, &err), 0);
     ck_assert_int_eq(
-        table_writer_commit(writer, table_info(table)->metadata, &err), 0);
+        table_writer_commit(writer, NULL, table_info(table)->metadata, &err),
+        0);
     ck_assert_uint_eq(table_writer_file_bytes(writer), 4346);
     table_writer_destroy(writer);
     table_close(table);

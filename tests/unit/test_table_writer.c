@@ -98,14 +98,15 @@ START_TEST(refuses)
         table_writer_create(scratch_path("t"), &format, &writer, &err), 0);
     ck_assert_int_eq(table_writer_append(writer, "", SIZE_MAX / 2, &err),
                      NB_ERR_TOO_LARGE);
-    ck_assert_int_eq(table_writer_commit(writer, "{}", &err), NB_ERR_INVALID);
+    ck_assert_int_eq(table_writer_commit(writer, NULL, "{}", &err),
+                     NB_ERR_INVALID);
     uint8_t row[6] = {0};
     ck_assert_int_eq(table_writer_append(writer, row, 1, &err), 0);
     char *metadata = malloc(TABLE_METADATA_MAX + 2);
     ck_assert_ptr_nonnull(metadata);
     memset(metadata, ' ', TABLE_METADATA_MAX + 1);
     metadata[TABLE_METADATA_MAX + 1] = '\0';
-    ck_assert_int_eq(table_writer_commit(writer, metadata, &err),
+    ck_assert_int_eq(table_writer_commit(writer, NULL, metadata, &err),
                      NB_ERR_TOO_LARGE);
     free(metadata);
     table_writer_destroy(writer);

@@ -1,0 +1,36 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* Trains the parameters of a table on a sample of its rows. */
+#ifndef NB_STORAGE_TABLE_TRAIN_H
+#define NB_STORAGE_TABLE_TRAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "storage/row_sample.h"
+#include "storage/table_builder.h"
+#include "storage/table_params.h"
+
+/* What to train for. All borrowed for the call. */
+struct train_job {
+    struct nb_format format;
+    uint32_t search;
+    uint32_t columns; /* enum build_columns */
+    progress_fn *progress;
+    void *progress_arg;
+};
+
+/* Whether there is anything to train, so that the source is to be read twice.
+ */
+bool table_train_needed(const struct train_job *job);
+
+/*
+ * Reads the source and rewinds it. The same source and job give the same
+ * parameters. The caller ends *params with table_params_fini(). Errors of the
+ * source; NB_ERR_NOMEM.
+ */
+int table_train(const struct train_job *job, struct source *source,
+                struct table_params *params, struct nb_errctx *err);
+
+#endif
