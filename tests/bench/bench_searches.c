@@ -48,7 +48,7 @@ static double encode(const struct nb_format *format, uint32_t search)
 {
     size_t bytes = format->dim / 2 + 4;
     double start = now_us();
-    if (nb_encode(format, search, x, N_ROWS, rows, bytes) != 0) {
+    if (nb_encode(format, NULL, search, x, N_ROWS, rows, bytes) != 0) {
         abort();
     }
     return (now_us() - start) / N_ROWS;
