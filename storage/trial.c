@@ -147,8 +147,9 @@ static void run_chunk(void *arg, size_t i)
     float *y = trial->decoded + first * dim;
 
     double start = thread_seconds();
-    chunk->rv = nb_encode(&trial->candidate->format, trial->candidate->search,
-                          x, n, trial->bytes + first * stride, stride);
+    chunk->rv =
+        nb_encode(&trial->candidate->format, NULL, trial->candidate->search, x,
+                  n, trial->bytes + first * stride, stride);
     double encoded = thread_seconds();
     if (chunk->rv == 0) {
         chunk->rv = nb_decode(&trial->encoded, first, n, NB_FP32, y);
