@@ -231,7 +231,7 @@ static int run(struct trial *trial, unsigned threads,
     size_t at;
     int rv = nb_row_bytes(format, &result->row_bytes);
     if (rv == 0) {
-        rv = nb_check_values(format, rows->values, rows->n, &at);
+        rv = nb_check_values(format, NULL, rows->values, rows->n, &at);
     }
     trial->encoded = (struct nb_rows){
         .format = *format, .n_rows = rows->n, .stride = result->row_bytes};

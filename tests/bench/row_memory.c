@@ -31,7 +31,8 @@ static int encode_some(struct row_memory *memory, size_t n)
         return -1;
     }
     fill_values(x, n * format->dim);
-    int rv = nb_encode(format, asym, x, n, memory->map, memory->rows.stride);
+    int rv =
+        nb_encode(format, NULL, asym, x, n, memory->map, memory->rows.stride);
     free(x);
     return rv;
 }
