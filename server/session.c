@@ -88,6 +88,7 @@ static void refuse_large(struct session *session,
     begin_call(session, header, &call);
     call_fail(&call, RPC_RESOURCE_EXHAUSTED, "%s", why);
     session->skip_bytes = header->body_bytes;
+    session->skipped = *header;
     if (!rpc_refuse(&call)) {
         end_without_memory(session);
     }
@@ -353,29 +354,42 @@ bool session_is_idle(const struct session *session)
            session->out.bytes == 0;
 }
 
+/* How much of the frame begun is there, and its header, which is all zeros
+ * while that is not whole. */
+static uint64_t begun(const struct session *session,
+                      struct frame_header *header)
+{
+    *header = (struct frame_header){0};
+    if (session->skip_bytes != 0) {
+        *header = session->skipped;
+        return FRAME_HEADER_BYTES + header->body_bytes - session->skip_bytes;
+    }
+    const struct buf *in = session->in;
+    size_t have = in != NULL ? in->end - in->start : 0;
+    if (have >= FRAME_HEADER_BYTES) {
+        frame_header_get(in->data + in->start, UINT32_MAX, header, NULL);
+    }
+    return have;
+}
+
 void session_check_time(struct session *session, uint64_t now_ns)
 {
     const struct options *options = session->service->options;
     if (session->ended || session->began_ns == 0) {
         return;
     }
-    size_t have =
-        session->in != NULL ? session->in->end - session->in->start : 0;
-    bool header = session->skip_bytes == 0 && have < FRAME_HEADER_BYTES;
+    struct frame_header of;
+    uint64_t have = begun(session, &of);
+    bool header = have < FRAME_HEADER_BYTES;
     uint64_t limit_ms =
         header ? options->header_timeout_ms : options->request_timeout_ms;
     if (limit_ms == 0 || now_ns - session->began_ns < limit_ms * 1000000u) {
         return;
     }
-    struct frame_header of = {0};
-    if (have >= FRAME_HEADER_BYTES) {
-        frame_header_get(session->in->data + session->in->start, UINT32_MAX,
-                         &of, NULL);
-    }
     nb_fail(&session->why, NB_ERR_TIMEOUT,
-            "frame: %s not whole after %llu ms, %zu bytes came",
+            "frame: %s not whole after %llu ms, %llu bytes came",
             header ? "header" : "body", (unsigned long long)limit_ms,
-            header ? have : have - FRAME_HEADER_BYTES);
+            (unsigned long long)(header ? have : have - FRAME_HEADER_BYTES));
     counter_add(&session->service->counters->bad_frames, 1);
     end_with(session, &of, RPC_DEADLINE_EXCEEDED);
 }

@@ -27,10 +27,11 @@ struct session {
     struct outq out;
     struct buf *in;      /* a frame not yet whole, or held back; may be NULL */
     uint64_t skip_bytes; /* of a refused body, still to come */
-    uint64_t arrived_ns; /* when the last bytes came */
-    uint64_t began_ns;   /* when the frame not yet whole began; 0: none */
-    bool paused;         /* too much is unsent: frames are held back */
-    bool ended;          /* framing is lost, or memory: nothing more is taken */
+    struct frame_header skipped; /* of that body */
+    uint64_t arrived_ns;         /* when the last bytes came */
+    uint64_t began_ns; /* when the frame not yet whole began; 0: none */
+    bool paused;       /* too much is unsent: frames are held back */
+    bool ended;        /* framing is lost, or memory: nothing more is taken */
     struct nb_errctx why; /* of ended */
 };
 

@@ -6,6 +6,7 @@ name, and costs nobody else."""
 import socket
 import struct
 import threading
+import time
 
 import nibble_test
 from nibble_test import (DEADLINE_EXCEEDED, HEADER, LOOKUP, PING, POOL, REPLY,
@@ -128,7 +129,10 @@ class Limits(nibble_test.TestCase):
         self.start("--request-timeout", "0.2", "--max-frame-bytes", "64")
         self.peer.send(HEADER.pack(b"NBL1", 0, 0, LOOKUP, 9, 65) + b"x")
         self.assert_error(self.peer.receive(), RESOURCE_EXHAUSTED)
-        self.assert_error(self.peer.receive(), DEADLINE_EXCEEDED)
+        got = self.peer.receive()
+        self.assert_error(got, DEADLINE_EXCEEDED,
+                          "frame: body not whole after 200 ms, 1 bytes came")
+        self.assertEqual((got.request_id, got.method), (9, LOOKUP))
         self.assertTrue(self.peer.at_end())
 
     def test_idle_connections(self):
@@ -158,6 +162,19 @@ class Limits(nibble_test.TestCase):
         lookup = [m for m in other.status().methods if m.name == "lookup"][0]
         self.assertEqual((lookup.requests, lookup.errors, lookup.expired),
                          (n, len(late), len(late)))
+
+    def test_bad_peers_do_not_flood_the_log(self):
+        self.start()
+        began = time.monotonic()
+        for _ in range(300):
+            peer = self.connect(self.server)
+            peer.send(b"GET / HTTP/1.1\r\n\r\n")
+            self.assertIsNotNone(peer.receive())
+            peer.close()
+        wait_for(lambda: self.peer.status().connections == 1, "all are gone")
+        lines = self.server.log().count("event=close")
+        self.assertGreater(lines, 0)
+        self.assertLessEqual(lines, 10 * (time.monotonic() - began + 2))
 
     # ---- slow readers -----------------------------------------------------
 

@@ -359,6 +359,30 @@ START_TEST(status_tells_tables_and_counts)
 }
 END_TEST
 
+/* A millisecond passes whenever the time is asked for. */
+static uint64_t hasty_clock(void)
+{
+    fixture_now_ns += 1000000;
+    return fixture_now_ns;
+}
+
+static void four_features_in_3_ms(Nibble__V1__PoolRequest *request)
+{
+    request->n_features = 4;
+    request->timeout_ms = 3;
+}
+
+START_TEST(deadlines_hold_between_features)
+{
+    fixture_service.now_ns = hasty_clock;
+    ask_pool(four_features_in_3_ms);
+    expect_error(RPC_DEADLINE_EXCEEDED,
+                 "timeout_ms: passed; 4 ms since the request came");
+    ck_assert_uint_eq(fixture_service.counters->methods[METHOD_pool].expired,
+                      1);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("rpc");
@@ -373,6 +397,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, what_is_no_request);
     tcase_add_test(tcase, ping_takes_any_fields);
     tcase_add_test(tcase, status_tells_tables_and_counts);
+    tcase_add_test(tcase, deadlines_hold_between_features);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -360,12 +360,64 @@ START_TEST(dropping_a_body_bytewise_takes_too_long)
     open_with("--max-frame-bytes 64 --request-timeout 0.1");
     const uint8_t body[900] = {0};
     fixture_put_request(input, 0, FRAME_METHOD_lookup, 9, body, 900);
+    feed_all(input, 16);
+    expect_error(RPC_RESOURCE_EXHAUSTED, 9);
+    n_sent = 0;
     for (size_t i = 0; i < 200 && !session.ended; i++) {
-        feed_all(input + i, 1);
+        feed_all(input + 16 + i, 1);
         fixture_now_ns += 1000000;
         session_check_time(&session, fixture_now_ns);
     }
     ck_assert(session.ended);
+    ck_assert_str_eq(session.why.text,
+                     "frame: body not whole after 100 ms, 100 bytes came");
+    expect_error(RPC_DEADLINE_EXCEEDED, 9);
+    teardown();
+}
+END_TEST
+
+/* Nothing of the body has come: it is the body that is late, not a header. */
+START_TEST(a_body_to_drop_never_comes)
+{
+    static uint8_t input[1000];
+    open_with("--max-frame-bytes 64 --header-timeout 0.1 "
+              "--request-timeout 0.7");
+    const uint8_t body[900] = {0};
+    fixture_put_request(input, 0, FRAME_METHOD_lookup, 9, body, 900);
+    feed_all(input, 16);
+    send_some(SIZE_MAX);
+    n_sent = 0;
+    session_check_time(&session, fixture_now_ns + 699999999);
+    ck_assert(!session.ended);
+    session_check_time(&session, fixture_now_ns + 700000000);
+    ck_assert_str_eq(session.why.text,
+                     "frame: body not whole after 700 ms, 0 bytes came");
+    expect_error(RPC_DEADLINE_EXCEEDED, 9);
+    teardown();
+}
+END_TEST
+
+/* Replies of some 24 KiB, two to a buffer: held back until half are sent. */
+START_TEST(frames_go_on_when_half_the_replies_are_sent)
+{
+    static uint8_t input[ROOM];
+    static uint8_t body[8192];
+    open_with("--max-in-flight 8 --write-high 1GiB --write-low 1GiB");
+    size_t bytes = lookup_body(body, 999);
+    size_t n = 0;
+    for (uint32_t i = 0; i < 12; i++) {
+        n = fixture_put_request(input, n, FRAME_METHOD_lookup, i, body, bytes);
+    }
+    feed_all(input, n);
+    ck_assert_uint_eq(session.out.n_replies, 8);
+    while (session.out.n_replies > 4) {
+        ck_assert(!session_resume(&session));
+        ck_assert(!session_wants_input(&session));
+        send_some(24000);
+    }
+    ck_assert_uint_eq(session.out.n_replies, 4);
+    ck_assert(session_resume(&session));
+    ck_assert_uint_eq(session.out.n_replies, 8);
     teardown();
 }
 END_TEST
@@ -412,6 +464,8 @@ static Suite *make_suite(void)
                         sizeof(halves) / sizeof(halves[0]));
     tcase_add_test(tcase, slow_frames_one_after_another_are_in_time);
     tcase_add_test(tcase, dropping_a_body_bytewise_takes_too_long);
+    tcase_add_test(tcase, a_body_to_drop_never_comes);
+    tcase_add_test(tcase, frames_go_on_when_half_the_replies_are_sent);
     tcase_add_test(tcase, frames_held_back_age);
     suite_add_tcase(suite, tcase);
     return suite;
