@@ -86,8 +86,7 @@ static struct table_report report_of(const struct table *table)
 static void print_text(const char *path, const struct model_version *version)
 {
     const struct manifest *manifest = &version->manifest;
-    printf("%s\n  %s, %s, %s\n", path,
-           text_counted(manifest->n, "table").text,
+    printf("%s\n  %s, %s, %s\n", path, text_counted(manifest->n, "table").text,
            text_counted(manifest_total_rows(manifest), "row").text,
            text_bytes(manifest_total_bytes(manifest)).text);
     manifest_print(manifest);
