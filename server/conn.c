@@ -19,6 +19,7 @@
  */
 #include "server/conn.h"
 
+#include <linux/sockios.h>
 #include <sys/ioctl.h>
 
 #include "proto/rpc_code.h"
@@ -96,6 +97,27 @@ static void end_sending(struct conn *conn)
 
 /* ---- writing --------------------------------------------------------- */
 
+/* Bytes in a queue of the socket: FIONREAD, SIOCOUTQ. */
+static size_t queued_bytes(const struct conn *conn, unsigned long queue)
+{
+    uv_os_fd_t fd;
+    int bytes = 0;
+    if (uv_fileno(&conn->io.handle, &fd) != 0 ||
+        ioctl(fd, queue, &bytes) != 0 || bytes < 0) {
+        return 0;
+    }
+    return (size_t)bytes;
+}
+
+/* Of what is outstanding, what the peer's side has not taken. The socket's own
+ * queue counts: it is megabytes, and a slow peer that reads all the time may
+ * not make room in it for the next write within a timeout. */
+static size_t untaken_bytes(const struct conn *conn)
+{
+    return uv_stream_get_write_queue_size(&conn->io.stream) +
+           queued_bytes(conn, SIOCOUTQ);
+}
+
 static void sent(struct conn *conn, size_t bytes)
 {
     struct service *service = conn->session.service;
@@ -141,7 +163,7 @@ static void write_rest(struct conn *conn)
         return;
     }
     conn->writing = true;
-    conn->stalled_bytes = conn->write_bytes;
+    conn->stalled_bytes = untaken_bytes(conn);
     conn->progress_ns = conn->session.service->now_ns();
     conn->n_open++;
 }
@@ -241,13 +263,7 @@ static void set_reading(struct conn *conn, bool reading)
 /* Bytes that have arrived and are not read. */
 static size_t unread_bytes(const struct conn *conn)
 {
-    uv_os_fd_t fd;
-    int bytes = 0;
-    if (uv_fileno(&conn->io.handle, &fd) != 0 ||
-        ioctl(fd, FIONREAD, &bytes) != 0 || bytes < 0) {
-        return 0;
-    }
-    return (size_t)bytes;
+    return queued_bytes(conn, FIONREAD);
 }
 
 /* Has the peer paused for so long that no request is likely under way? */
@@ -364,15 +380,15 @@ static bool is_over(uint64_t since_ns, uint64_t now_ns, uint64_t limit_ms)
            now_ns - since_ns > limit_ms * 1000000u;
 }
 
-/* Has the outstanding write not moved for too long? */
+/* Has the peer taken nothing of the outstanding write for too long? */
 static bool is_stalled(struct conn *conn, uint64_t now_ns)
 {
     if (!conn->writing) {
         return false;
     }
-    size_t unsent = uv_stream_get_write_queue_size(&conn->io.stream);
-    if (unsent != conn->stalled_bytes) {
-        conn->stalled_bytes = unsent;
+    size_t untaken = untaken_bytes(conn);
+    if (untaken != conn->stalled_bytes) {
+        conn->stalled_bytes = untaken;
         conn->progress_ns = now_ns;
     }
     return is_over(conn->progress_ns, now_ns,

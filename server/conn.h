@@ -52,11 +52,11 @@ struct conn {
     bool peer_done;  /* the peer shut its sending side */
     enum conn_drain drain;
     size_t write_bytes;   /* of the outstanding write */
-    size_t stalled_bytes; /* unsent when last looked at */
+    size_t stalled_bytes; /* not taken when last looked at */
     size_t drain_bytes;   /* CONN_DRAIN_CUT: still to be read */
     uint64_t drain_ns;    /* when draining began */
     uint64_t active_ns;   /* last bytes in or out */
-    uint64_t progress_ns; /* when the outstanding write last moved */
+    uint64_t progress_ns; /* when the peer last took some of it */
     uint64_t linger_ns;   /* when lingering began */
     const char *reason;   /* why it was closed, for the log */
 };

@@ -239,9 +239,8 @@ class Life(nibble_test.TestCase):
         self.connect(server).ping()  # the half frame has been read
         server.terminate()
         wait_for(lambda: "event=drain" in server.log(), "the drain begins")
-        peer.send(data[30:] + frame(PING, b"", 5))
+        peer.send(data[30:])
         self.assertEqual(peer.receive().request_id, 4)
-        self.assertEqual(peer.receive().request_id, 5)
         self.assertTrue(peer.at_end())
         peer.close()
         server.wait()
