@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <uv.h>
@@ -28,6 +29,7 @@
 #include "server/listen_socket.h"
 #include "server/log.h"
 #include "server/loop.h"
+#include "storage/file_io.h"
 
 struct server {
     const struct options *options;
@@ -40,6 +42,7 @@ struct server {
     size_t n_addresses;
     struct listen_address *addresses;
     char (*bound)[LISTEN_ADDRESS_TEXT]; /* of each address */
+    struct file_id *sockets;            /* the files of those on a Unix one */
     int *fds;                           /* n_loops of each address in turn */
     uv_loop_t uv;
     uv_signal_t sigterm;
@@ -55,7 +58,36 @@ unsigned server_loops(const struct options *options)
                                : uv_available_parallelism();
 }
 
+/* ---- files ----------------------------------------------------------- */
+
+/* The address file takes the place of what is at its path. */
+static int check_address_file(const char *path, const struct catalog *catalog,
+                              struct nb_errctx *err)
+{
+    for (size_t i = 0; i < catalog_n(catalog); i++) {
+        const struct table_set *tables = catalog_at(catalog, i)->tables;
+        for (size_t j = 0; j < table_set_n(tables); j++) {
+            const struct table_entry *entry = table_set_at(tables, j);
+            if (file_id_is(&table_info(entry->table)->file, path)) {
+                return nb_fail(err, NB_ERR_INVALID,
+                               "--address-file: %.160s is the file of table "
+                               "'%s'",
+                               path, entry->name);
+            }
+        }
+    }
+    return 0;
+}
+
 /* ---- listening ------------------------------------------------------- */
+
+static void remember_socket(const char *path, struct file_id *id)
+{
+    struct stat status;
+    if (lstat(path, &status) == 0) {
+        *id = (struct file_id){.device = status.st_dev, .inode = status.st_ino};
+    }
+}
 
 static int open_sockets(struct server *server, struct nb_errctx *err)
 {
@@ -72,6 +104,9 @@ static int open_sockets(struct server *server, struct nb_errctx *err)
             return rv;
         }
         server->n_addresses = i + 1;
+        if (server->addresses[i].is_unix) {
+            remember_socket(server->addresses[i].path, &server->sockets[i]);
+        }
         rv = listen_address_of(fds[0], server->bound[i]);
         if (rv != 0) {
             return nb_fail(err, rv, "%.100s: %s", list->items[i],
@@ -91,11 +126,14 @@ static void close_sockets(struct server *server, unsigned first)
     }
 }
 
+/* Only those that were bound here: another server may have taken the path. */
 static void remove_socket_files(const struct server *server)
 {
     for (size_t i = 0; i < server->n_addresses; i++) {
-        if (server->addresses[i].is_unix) {
-            unlink(server->addresses[i].path);
+        const char *path = server->addresses[i].path;
+        if (server->addresses[i].is_unix &&
+            file_id_is(&server->sockets[i], path)) {
+            unlink(path);
         }
     }
 }
@@ -324,7 +362,10 @@ static int announce(struct server *server, struct nb_errctx *err)
 static int serve(struct server *server, struct catalog *catalog,
                  struct nb_errctx *err)
 {
-    int rv = open_sockets(server, err);
+    int rv = check_address_file(server->options->address_file, catalog, err);
+    if (rv == 0) {
+        rv = open_sockets(server, err);
+    }
     if (rv != 0) {
         close_sockets(server, 0);
         remove_socket_files(server);
@@ -364,12 +405,13 @@ static int allocate(struct server *server)
     server->loops = calloc(loops, sizeof(*server->loops));
     server->addresses = calloc(n, sizeof(*server->addresses));
     server->bound = calloc(n, sizeof(*server->bound));
+    server->sockets = calloc(n, sizeof(*server->sockets));
     server->fds = calloc(n * loops, sizeof(*server->fds));
     server->service.counters = aligned_alloc(_Alignof(struct counters),
                                              loops * sizeof(struct counters));
     if (server->loops == NULL || server->addresses == NULL ||
-        server->bound == NULL || server->fds == NULL ||
-        server->service.counters == NULL) {
+        server->bound == NULL || server->sockets == NULL ||
+        server->fds == NULL || server->service.counters == NULL) {
         return NB_ERR_NOMEM;
     }
     for (size_t i = 0; i < loops; i++) {
@@ -401,6 +443,7 @@ int server_run(const struct options *options, struct catalog *catalog,
     }
     free(server.service.counters);
     free(server.fds);
+    free(server.sockets);
     free(server.bound);
     free(server.addresses);
     free(server.loops);

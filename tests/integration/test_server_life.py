@@ -159,6 +159,33 @@ class Life(nibble_test.TestCase):
         server.stop()
         self.assertFalse(os.path.exists(path))
 
+    def test_socket_file_of_another_server_is_left_alone(self):
+        path = scratch_path(".sock")
+        first = self.start(listen=("unix:" + path,))
+        os.unlink(path)
+        second = self.start(listen=("unix:" + path,))
+        first.stop()
+        self.connect(second).ping()
+
+    def test_address_file_that_is_a_table(self):
+        with open(self.table, "rb") as file:
+            before = file.read()
+        link = scratch_path(".nbt")
+        os.link(self.table, link)
+        for path in (self.table, link):
+            self.fails(1, "--table", "t=" + self.table, "--listen",
+                       "127.0.0.1:0", "--address-file", path,
+                       words=["--address-file: " + path,
+                              "the file of table 't'"])
+            with open(path, "rb") as file:
+                self.assertEqual(file.read(), before)
+
+    def test_status_of_many_tables(self):
+        server = self.serve({"t%d" % i: self.table for i in range(1500)},
+                            "--max-frame-bytes", "64", "--max-features", "1")
+        tables = self.connect(server).status().models[0].tables
+        self.assertEqual(len(tables), 1500)
+
     def test_unix_path_that_is_a_file_is_left_alone(self):
         path = scratch_path(".txt")
         with open(path, "w") as file:
