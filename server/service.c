@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "proto/nibble.pb-c.h"
+
 /* Buffers a loop keeps for reuse: some hundred of the largest replies of the
  * published profiles, and never most of what there is. */
 #define KEEP_BYTES UINT64_C(67108864)
@@ -15,16 +17,29 @@ static size_t keep_bytes(const struct service_common *common)
     return share < KEEP_BYTES ? share : KEEP_BYTES;
 }
 
+/* A message, the pointer to it, and what alignment costs. */
+#define MODEL_STATUS_BYTES (sizeof(Nibble__V1__ModelStatus) + 64)
+#define TABLE_STATUS_BYTES (sizeof(Nibble__V1__TableStatus) + sizeof(void *))
+
 /*
  * What decoding a request takes at most. protobuf-c turns one byte of packed
  * lengths into four, the rest of a body grows less; a feature is a message of
  * its own, two bytes of body at least, with a plan beside it. The limits on
  * features, ids and bags hold before any of it is allocated. Fields sent one
- * by one where they could be packed also find room, up to this bound.
+ * by one where they could be packed also find room, up to this bound. Status
+ * builds its reply there, however small requests may be.
  */
-static size_t arena_bytes(const struct options *options)
+static size_t arena_bytes(const struct options *options,
+                          const struct catalog *catalog)
 {
-    return 65536 + 5 * options->max_frame_bytes + 512 * options->max_features;
+    size_t bytes =
+        65536 + 5 * options->max_frame_bytes + 512 * options->max_features;
+    for (size_t i = 0; i < catalog_n(catalog); i++) {
+        bytes +=
+            MODEL_STATUS_BYTES +
+            TABLE_STATUS_BYTES * table_set_n(catalog_at(catalog, i)->tables);
+    }
+    return bytes;
 }
 
 int service_init(struct service *service, const struct service_common *common,
@@ -42,7 +57,7 @@ int service_init(struct service *service, const struct service_common *common,
     if (service->scratch == NULL) {
         return NB_ERR_NOMEM;
     }
-    int rv = arena_init(&service->arena, arena_bytes(common->options));
+    int rv = arena_init(&service->arena, arena_bytes(common->options, catalog));
     if (rv != 0) {
         free(service->scratch);
         return rv;
