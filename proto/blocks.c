@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "quant/bytes.h"
 #include "quant/checked.h"
 
 /* Field numbers of nibble.proto. */
@@ -20,6 +21,7 @@ enum {
     BLOCK_CODEC,
     BLOCK_UNSEEN,
     BLOCK_SCALES,
+    BLOCK_PARAMS,
     BLOCK_VALUES = 15
 };
 
@@ -52,6 +54,18 @@ static uint8_t *put_field(uint8_t *at, uint32_t number, uint64_t value)
     return wire_put_varint(wire_put_tag(at, number, WIRE_VARINT), value);
 }
 
+#define FIXED64_BYTES (1 + sizeof(uint64_t))
+
+static uint8_t *put_fixed64(uint8_t *at, uint32_t number, uint64_t value)
+{
+    if (value == 0) {
+        return at;
+    }
+    at = wire_put_tag(at, number, WIRE_FIXED64);
+    put_u64(at, value);
+    return at + sizeof(value);
+}
+
 /* 32 bits by 32 bits: cannot overflow. */
 static uint64_t values_bytes(const struct block_head *head)
 {
@@ -63,8 +77,9 @@ static size_t head_bytes(const struct block_head *head)
 {
     return field_bytes(head->rows) + field_bytes(head->dim) +
            field_bytes(head->dtype) + field_bytes(head->row_bytes) +
-           field_bytes(head->codec) + field_bytes(head->scales) + 1 +
-           PADDED_BYTES + 1 + wire_varint_bytes(values_bytes(head));
+           field_bytes(head->codec) + field_bytes(head->scales) +
+           (head->params != 0 ? FIXED64_BYTES : 0) + 1 + PADDED_BYTES + 1 +
+           wire_varint_bytes(values_bytes(head));
 }
 
 int blocks_bytes(const struct block_head *heads, size_t n_blocks,
@@ -105,6 +120,7 @@ void *blocks_add(struct blocks_writer *writer, const struct block_head *head)
     at = put_field(at, BLOCK_ROW_BYTES, head->row_bytes);
     at = put_field(at, BLOCK_CODEC, head->codec);
     at = put_field(at, BLOCK_SCALES, head->scales);
+    at = put_fixed64(at, BLOCK_PARAMS, head->params);
     at = wire_put_tag(at, BLOCK_UNSEEN, WIRE_VARINT);
     writer->unseen = at;
     put_padded(at, 0);
@@ -164,6 +180,10 @@ static bool take_field(struct block_view *block, size_t *n_values,
         block->values = field->data;
         *n_values = field->bytes;
         return field->type == WIRE_BYTES;
+    }
+    if (field->number == BLOCK_PARAMS) {
+        block->head.params = field->value;
+        return field->type == WIRE_FIXED64;
     }
     if (field->number > BLOCK_SCALES) {
         return true; /* of a newer peer */

@@ -27,6 +27,7 @@ struct block_head {
     uint32_t row_bytes; /* bytes from row to row of values */
     uint32_t codec;     /* NB_PACKED */
     uint32_t scales;    /* NB_PACKED */
+    uint64_t params;    /* NB_PACKED */
 };
 
 /* Exact size of the encoded reply. NB_ERR_TOO_LARGE: over max_bytes. */

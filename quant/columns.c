@@ -67,14 +67,26 @@ static double weight_of(const float *weights, uint32_t n)
     return weight;
 }
 
-/* How often the mean is in the result of bag b. */
-static float shift_of(const struct kernel_job *job, bool max, size_t b,
-                      double weight)
+bool columns_row_is_none(const uint8_t *row, size_t row_bytes)
 {
+    size_t i = 0;
+    while (i < row_bytes && row[i] == 0) {
+        i++;
+    }
+    return i == row_bytes;
+}
+
+/* How often the mean is in the result of bag b. */
+static float shift_of(const struct columns *columns,
+                      const struct kernel_job *job, bool max, size_t b)
+{
+    if (columns->rows) {
+        return columns_row_is_none(job->rows[b], job->row_bytes) ? 0.0f : 1.0f;
+    }
     if (max) {
         return job->resume || job->counts[b] > 0 ? 1.0f : 0.0f;
     }
-    float shift = (float)weight;
+    float shift = (float)columns->weight;
     return job->lengths != NULL && job->lengths[b] > 0
                ? shift / (float)job->lengths[b]
                : shift;
@@ -100,7 +112,7 @@ static size_t run_bags(struct columns *columns, const struct kernel *kernel,
             columns->weight = 0;
         }
         columns->weight += weight_of(weights, count);
-        shifts[b] = shift_of(job, kernel->op == KERNEL_max, b, columns->weight);
+        shifts[b] = shift_of(columns, job, kernel->op == KERNEL_max, b);
         weights = weights != NULL ? weights + count : NULL;
         n_rows += count;
     }
@@ -155,6 +167,7 @@ void columns_decode(struct columns *columns, const struct kernel *max,
     size_t value_bytes = nb_dtype_bytes(job->dtype);
     struct kernel_job tile = *job;
 
+    columns->rows = true;
     tile.counts = ones;
     tile.n_bags = job->n_rows;
     for (uint32_t col = 0; col < job->dim; col += max->tile) {

@@ -28,6 +28,7 @@ struct columns {
     const float *scale;
     const struct kernel *kernel;
     double weight; /* of a sum in parts, so far */
+    bool rows;     /* a bag is a row, and one of zeros is none */
 };
 
 static inline bool params_have_columns(const struct nb_params *params)
@@ -45,6 +46,11 @@ void columns_init(struct columns *columns, const struct nb_params *params);
  * transform; means there are. A job of parts is to be run in their order. */
 void columns_run(struct columns *columns, const struct kernel *kernel,
                  const struct kernel_job *job);
+
+/* Whether a row is all zeros. With a column transform that stands for no row,
+ * as a packed lookup has it for an id that is not there; no row of a table is.
+ */
+bool columns_row_is_none(const uint8_t *row, size_t row_bytes);
 
 /* Decodes the job's rows, KERNEL_BLOCK at most, by a kernel of KERNEL_max. */
 void columns_decode(struct columns *columns, const struct kernel *max,

@@ -80,6 +80,18 @@ int nb_check_values(const struct nb_format *format,
     return isfinite(x[first]) ? NB_ERR_OVERFLOW : NB_ERR_NONFINITE;
 }
 
+/* A row of zeros would stand for none. If a codec makes one of zeros, its last
+ * number is a zero as well, which is as good with the other sign. */
+static void mark_rows(size_t row_bytes, size_t n_rows, uint8_t *rows,
+                      size_t stride)
+{
+    for (size_t i = 0; i < n_rows; i++, rows += stride) {
+        if (columns_row_is_none(rows, row_bytes)) {
+            rows[row_bytes - 1] = 0x80;
+        }
+    }
+}
+
 static void encode_columns(const struct nb_format *format,
                            const struct nb_params *params,
                            const struct search *search, const float *x,
@@ -93,6 +105,7 @@ static void encode_columns(const struct nb_format *format,
         size_t n = n_rows < most ? n_rows : most;
         columns_apply(params, format->dim, x, n, z);
         codec->encode(format, search, z, n, rows, stride);
+        mark_rows(codec->row_bytes(format), n, rows, stride);
         x += n * format->dim;
         rows += n * stride;
         n_rows -= n;

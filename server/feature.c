@@ -98,6 +98,7 @@ struct block_head feature_head(const struct feature *feature, size_t rows,
         head.row_bytes = (uint32_t)feature->entry->row_bytes;
         head.codec = format->codec;
         head.scales = format->scales;
+        head.params = table_info(feature->entry->table)->params_checksum;
     }
     return head;
 }

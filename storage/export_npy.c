@@ -96,6 +96,13 @@ static int fbgemm_write(const struct table *table, struct atomic_file *file,
                        "table's codec is %s",
                        path, codec != NULL ? codec : "unknown");
     }
+    const struct nb_params *params = table_rows(table)->params;
+    if (params != NULL && params->column_mean != NULL) {
+        return nb_fail(err, NB_ERR_UNSUPPORTED,
+                       "%s: fbgemm rows have no column transform; this table "
+                       "was quantized with --columns",
+                       path);
+    }
     if (format->scales != NB_SCALES_FP16) {
         return nb_fail(err, NB_ERR_UNSUPPORTED,
                        "%s: fbgemm rows have fp16 scales; this table's are "

@@ -126,14 +126,6 @@ static int train(struct build *build)
                : 0;
 }
 
-static enum build_columns columns_of(const struct nb_params *params)
-{
-    if (params->column_mean == NULL) {
-        return COLUMNS_NONE;
-    }
-    return params->column_scale == NULL ? COLUMNS_CENTER : COLUMNS_SCALE;
-}
-
 static void show_progress(const struct build *build, uint64_t bytes_read)
 {
     const struct build_options *options = build->options;
@@ -245,7 +237,7 @@ int table_build(const struct build_options *options,
             .source_bytes = source_bytes(build.source),
             .file_bytes = table_writer_file_bytes(build.writer),
             .n_nonfinite = build.n_nonfinite,
-            .columns = columns_of(build.job.params),
+            .columns = table_params_columns(build.job.params),
             .params_bytes =
                 table_params_any(build.job.params)
                     ? table_params_bytes(build.job.format.dim, build.job.params)

@@ -18,14 +18,6 @@ enum nan_policy {
     NAN_ZERO    /* becomes 0, and is counted */
 };
 
-/* What is taken off each column before rows are encoded. */
-enum build_columns {
-    COLUMNS_NONE,
-    COLUMNS_CENTER, /* its mean */
-    COLUMNS_SCALE,  /* its mean, then its standard deviation */
-    COLUMNS_AUTO    /* which of these loses least on a sample */
-};
-
 /* How far a build or an evaluation is. */
 struct progress {
     bool training;       /* a first reading, of which none is written */
@@ -46,7 +38,7 @@ struct build_options {
     const char *search;           /* name of searches.def; NULL or "" where
                                    * the codec has none */
     uint32_t scales;              /* enum nb_scales */
-    enum build_columns columns;   /* else than none reads the source twice */
+    enum table_columns columns;   /* else than none reads the source twice */
     enum nan_policy nan_policy;
     unsigned threads;      /* 0: one a processor */
     progress_fn *progress; /* may be NULL */
@@ -60,7 +52,7 @@ struct build_report {
     uint64_t source_bytes;
     uint64_t file_bytes;
     uint64_t n_nonfinite;       /* values zeroed by NAN_ZERO */
-    enum build_columns columns; /* never COLUMNS_AUTO */
+    enum table_columns columns; /* never COLUMNS_AUTO */
     uint64_t params_bytes;      /* of the parameters section */
     struct table_stats stats;
     double seconds;

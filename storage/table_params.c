@@ -80,6 +80,14 @@ bool table_params_any(const struct nb_params *params)
             params->codebooks != NULL);
 }
 
+enum table_columns table_params_columns(const struct nb_params *params)
+{
+    if (params == NULL || params->column_mean == NULL) {
+        return COLUMNS_NONE;
+    }
+    return params->column_scale == NULL ? COLUMNS_CENTER : COLUMNS_SCALE;
+}
+
 size_t table_params_bytes(uint32_t dim, const struct nb_params *params)
 {
     size_t n = n_levels(params);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "quant/nibble.h"
+#include "storage/table_reader.h"
 
 /* Parameters and what they point to. All zeros: none. */
 struct table_params {
@@ -33,6 +34,9 @@ void table_params_fini(struct table_params *params);
 
 /* Whether there is anything to write. params may be NULL. */
 bool table_params_any(const struct nb_params *params);
+
+/* Which column transform they are of; params may be NULL. */
+enum table_columns table_params_columns(const struct nb_params *params);
 
 /* Bytes of the section. */
 size_t table_params_bytes(uint32_t dim, const struct nb_params *params);

@@ -190,6 +190,7 @@ static void describe(const struct opening *opening, struct table *table)
         .rows_offset = rows->offset,
         .rows_checksum = rows->checksum,
         .checksum = opening->checksum,
+        .columns = table_params_columns(table->rows.params),
         .params_bytes = params != NULL ? params->length : 0,
         .params_checksum = params != NULL ? params->checksum : 0,
         .search = table->metadata.search,

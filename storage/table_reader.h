@@ -25,13 +25,22 @@ struct table_stats {
     double max_abs; /* greatest |x - y| */
 };
 
+/* What was taken off each column before rows were encoded. */
+enum table_columns {
+    COLUMNS_NONE,
+    COLUMNS_CENTER, /* its mean */
+    COLUMNS_SCALE,  /* its mean, then its standard deviation */
+    COLUMNS_AUTO    /* to build: which of these loses least on a sample */
+};
+
 struct table_info {
     struct nb_format format;
     uint64_t n_rows;
     uint64_t stride;     /* bytes from row to row */
     uint64_t file_bytes; /* of the whole file */
     uint64_t rows_offset;
-    uint64_t rows_checksum;   /* xxh3-64 of the row section */
+    uint64_t rows_checksum;     /* xxh3-64 of the row section */
+    enum table_columns columns; /* never COLUMNS_AUTO */
     uint64_t params_bytes;    /* of the parameters section; 0: there is none */
     uint64_t params_checksum; /* xxh3-64 of it; 0 likewise */
     uint64_t checksum;        /* of the header, and so of all it describes */

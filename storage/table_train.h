@@ -16,7 +16,7 @@
 struct train_job {
     struct nb_format format;
     uint32_t search;
-    uint32_t columns; /* enum build_columns */
+    uint32_t columns; /* enum table_columns */
     progress_fn *progress;
     void *progress_arg;
 };

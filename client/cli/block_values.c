@@ -3,6 +3,7 @@
 
 #include "client/cli/block_values.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,14 +12,22 @@
 #include "storage/atomic_file.h"
 #include "storage/npy_header.h"
 
-static int decode_packed(const struct nb_block *block, float *values,
+static int decode_packed(const struct nb_block *block,
+                         const struct nb_table_params *params, float *values,
                          struct nb_errctx *err)
 {
+    bool shared = block->params != 0;
+    if (shared && (params == NULL || params->id != block->params)) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "rows of parameters %016llx, which are not at hand",
+                       (unsigned long long)block->params);
+    }
     const struct nb_rows rows = {
         .format = block->format,
         .base = block->values,
         .n_rows = block->rows,
         .stride = block->row_bytes,
+        .params = shared ? &params->params : NULL,
     };
     int rv = nb_decode(&rows, 0, block->rows, NB_FP32, values);
     if (rv != 0) {
@@ -28,7 +37,8 @@ static int decode_packed(const struct nb_block *block, float *values,
     return 0;
 }
 
-int block_values_decode(const struct nb_block *block, float **values,
+int block_values_decode(const struct nb_block *block,
+                        const struct nb_table_params *params, float **values,
                         struct nb_errctx *err)
 {
     size_t n = (size_t)block->rows * block->dim; /* 2^32 x 2^16 at most */
@@ -38,7 +48,7 @@ int block_values_decode(const struct nb_block *block, float **values,
         return nb_fail(err, NB_ERR_NOMEM, "no memory for %u rows", block->rows);
     }
     if (block->dtype == NB_PACKED) {
-        int rv = decode_packed(block, made, err);
+        int rv = decode_packed(block, params, made, err);
         if (rv != 0) {
             free(made);
             return rv;
@@ -80,14 +90,15 @@ static int write_matrix(const struct nb_block *block, const char *descr,
     return rv;
 }
 
-int block_values_write_npy(const struct nb_block *block, const char *path,
-                           struct nb_errctx *err)
+int block_values_write_npy(const struct nb_block *block,
+                           const struct nb_table_params *params,
+                           const char *path, struct nb_errctx *err)
 {
     if (block->dtype == NB_FP16) {
         return write_matrix(block, "<f2", block->values, 2, path, err);
     }
     float *values = NULL;
-    int rv = block_values_decode(block, &values, err);
+    int rv = block_values_decode(block, params, &values, err);
     if (rv == 0) {
         rv = write_matrix(block, "<f4", values, sizeof(*values), path, err);
         free(values);

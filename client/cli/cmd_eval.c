@@ -106,6 +106,8 @@ static struct table_report report_of(const struct table *table,
     return (struct table_report){.format = info->format,
                                  .n_rows = eval->losses.n_rows,
                                  .file_bytes = info->file_bytes,
+                                 .columns = info->columns,
+                                 .params_bytes = info->params_bytes,
                                  .stats = eval->losses.stats};
 }
 

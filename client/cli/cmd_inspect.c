@@ -45,6 +45,8 @@ static struct table_report report_of(const struct table_info *info)
     return (struct table_report){.format = info->format,
                                  .n_rows = info->n_rows,
                                  .file_bytes = info->file_bytes,
+                                 .columns = info->columns,
+                                 .params_bytes = info->params_bytes,
                                  .stats = info->stats};
 }
 

@@ -49,6 +49,32 @@ static const struct option_table table = {
                OPTION_GROUP(query_server_rows, 0)},
 };
 
+/* A table may be published anew between the two questions of a try. */
+#define TRIES 3
+
+/* Asks for the rows and, if packed rows have any, for the parameters to decode
+ * them with. *params is the caller's to free. */
+static int ask_rows(struct nb_client *client, const struct nb_request *request,
+                    struct nb_reply *reply, struct nb_table_params **params,
+                    struct nb_errctx *err)
+{
+    for (int i = 0; i < TRIES; i++) {
+        int rv = nb_client_lookup(client, request, reply, err);
+        uint64_t had = *params != NULL ? (*params)->id : 0;
+        if (rv != 0 || reply->blocks[0].params == had) {
+            return rv;
+        }
+        nb_table_params_free(*params);
+        *params = NULL;
+        rv = nb_client_params(client, request, params, err);
+        if (rv != 0) {
+            return rv;
+        }
+    }
+    return nb_fail(err, NB_ERR_REMOTE,
+                   "the table's parameters change while they are asked for");
+}
+
 static int ask(const struct server_query *query, const struct id_list *ids)
 {
     const struct nb_feature feature = {
@@ -60,17 +86,20 @@ static int ask(const struct server_query *query, const struct id_list *ids)
                                        .dtype = query->dtype,
                                        .features = &feature,
                                        .n_features = 1};
-    const struct query_rows what = {
+    struct query_rows what = {
         .command = "lookup", .noun = "row", .ids = ids->ids};
     struct nb_errctx err = {""};
     struct nb_client *client = NULL;
+    struct nb_table_params *params = NULL;
     struct nb_reply reply;
     int rv = query_connect(query, &client, &err);
     if (rv == 0) {
-        rv = nb_client_lookup(client, &request, &reply, &err);
+        rv = ask_rows(client, &request, &reply, &params, &err);
     }
+    what.params = params;
     int status = rv == 0 ? query_output(query, &what, &reply)
                          : command_fail("lookup", rv, &err);
+    nb_table_params_free(params);
     nb_client_close(client);
     return status;
 }

@@ -23,7 +23,7 @@ struct quantize_args {
     const char *search;
     const char *keys;
     uint32_t scales;     /* as scales_at() lists them */
-    uint32_t columns;    /* enum build_columns */
+    uint32_t columns;    /* enum table_columns */
     uint32_t nan_policy; /* enum nan_policy */
     uint64_t threads;
     bool json;
@@ -40,15 +40,6 @@ static const char *nan_policy_at(size_t i)
 static const char *scales_at(size_t i)
 {
     return i == 0 ? "auto" : table_scales_at(i - 1);
-}
-
-static const char *columns_at(size_t i)
-{
-    static const char *const names[] = {[COLUMNS_NONE] = "none",
-                                        [COLUMNS_CENTER] = "center",
-                                        [COLUMNS_SCALE] = "scale",
-                                        [COLUMNS_AUTO] = "auto"};
-    return i < sizeof(names) / sizeof(names[0]) ? names[i] : NULL;
 }
 
 #define AT(field) offsetof(struct quantize_args, field)
@@ -95,7 +86,7 @@ static const struct option_row rows[] = {
      .offset = AT(columns),
      .value = "HOW",
      .fallback = "none",
-     .choices = columns_at,
+     .choices = table_columns_at,
      .help = "what is taken off each column of the table first, and put back "
              "once a bag: its mean (center), its mean and deviation (scale), "
              "or what loses least on a sample (auto). Reads the input twice"},
@@ -141,6 +132,8 @@ static struct table_report report_of(const struct build_report *build)
     return (struct table_report){.format = build->format,
                                  .n_rows = build->n_rows,
                                  .file_bytes = build->file_bytes,
+                                 .columns = build->columns,
+                                 .params_bytes = build->params_bytes,
                                  .stats = build->stats};
 }
 
@@ -172,8 +165,6 @@ static int print_json(const struct quantize_args *args,
     json_put(&object, "input_bytes", json_count(build->source_bytes));
     table_report_json(&report, &object);
     json_put(&object, "search", json_string(args->search));
-    json_put(&object, "columns", json_string(columns_at(build->columns)));
-    json_put(&object, "params_bytes", json_count(build->params_bytes));
     json_put(&object, "nonfinite_zeroed", json_count(build->n_nonfinite));
     json_put(&object, "threads", json_count(build->threads));
     json_put(&object, "seconds", json_number(build->seconds));

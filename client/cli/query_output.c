@@ -104,7 +104,8 @@ static int output_npy(const struct server_query *query,
                       const struct nb_reply *reply)
 {
     struct nb_errctx err = {""};
-    int rv = block_values_write_npy(&reply->blocks[0], query->npy, &err);
+    int rv = block_values_write_npy(&reply->blocks[0], rows->params, query->npy,
+                                    &err);
     if (rv != 0) {
         return command_fail(rows->command, rv, &err);
     }
@@ -124,7 +125,8 @@ int query_output(const struct server_query *query,
     }
     struct nb_errctx err = {""};
     float *values = NULL;
-    int rv = block_values_decode(&reply->blocks[0], &values, &err);
+    int rv =
+        block_values_decode(&reply->blocks[0], rows->params, &values, &err);
     if (rv != 0) {
         return command_fail(rows->command, rv, &err);
     }

@@ -59,6 +59,15 @@ static double bits_per_value(const struct table_report *report)
     return n > 0 ? 8 * (double)report->file_bytes / n : 0;
 }
 
+const char *table_columns_at(size_t i)
+{
+    static const char *const names[] = {[COLUMNS_NONE] = "none",
+                                        [COLUMNS_CENTER] = "center",
+                                        [COLUMNS_SCALE] = "scale",
+                                        [COLUMNS_AUTO] = "auto"};
+    return i < sizeof(names) / sizeof(names[0]) ? names[i] : NULL;
+}
+
 void table_report_print(const struct table_report *report)
 {
     double fp32 = fp32_bytes(report);
@@ -66,6 +75,13 @@ void table_report_print(const struct table_report *report)
            text_bytes(report->file_bytes).text,
            text_percent((double)report->file_bytes, fp32).text,
            text_count((uint64_t)fp32).text, bits_per_value(report));
+    if (report->columns != COLUMNS_NONE) {
+        printf("  columns  %s; parameters of the table take %s\n",
+               report->columns == COLUMNS_CENTER
+                   ? "center, the mean of each is put back"
+                   : "scale, the deviation and mean of each are put back",
+               text_bytes(report->params_bytes).text);
+    }
     printf("  error    normalized l2 loss %.5f, mean squared error %.3g, "
            "greatest error %.3g\n",
            report->stats.nl2, report->stats.mse, report->stats.max_abs);
@@ -87,6 +103,8 @@ void table_report_json(const struct table_report *report, json_t **object)
     json_put(object, "percent_of_fp32",
              json_number(fp32 > 0 ? 100 * file / fp32 : 0));
     json_put(object, "bits_per_value", json_number(bits_per_value(report)));
+    json_put(object, "columns", json_string(table_columns_at(report->columns)));
+    json_put(object, "params_bytes", json_count(report->params_bytes));
     json_put(object, "nl2", json_number(stats->nl2));
     json_put(object, "mse", json_number(stats->mse));
     json_put(object, "max_abs_error", json_number(stats->max_abs));

@@ -17,13 +17,19 @@ struct table_report {
     uint64_t n_rows;
     uint64_t file_bytes;
     struct table_stats stats;
+    enum table_columns columns;
+    uint64_t params_bytes; /* of file_bytes */
 };
 
-/* "size" and "error" lines. */
+/* Names of enum table_columns, in its order. */
+const char *table_columns_at(size_t i);
+
+/* "size" and "error" lines, and "columns" where they are transformed. */
 void table_report_print(const struct table_report *report);
 
 /* Puts rows, dim, codec, scales, file_bytes, fp32_bytes, percent_of_fp32,
- * bits_per_value, nl2, mse and max_abs_error into *object, as json_put(). */
+ * bits_per_value, columns, params_bytes, nl2, mse and max_abs_error into
+ * *object, as json_put(). */
 void table_report_json(const struct table_report *report, json_t **object);
 
 /* Of any format, known or not; never NULL. */

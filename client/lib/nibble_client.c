@@ -30,6 +30,7 @@
 #include "client/lib/remote_error.h"
 #include "client/lib/reply_blocks.h"
 #include "client/lib/reply_buffer.h"
+#include "client/lib/reply_params.h"
 #include "client/lib/request_frame.h"
 #include "client/lib/request_sender.h"
 #include "proto/frame.h"
@@ -267,9 +268,14 @@ static int call(struct nb_client *client, uint16_t method,
         lose(client, NB_ERR_TOO_LARGE, "too many requests are unanswered");
         return say_lost(client, err);
     }
-    int rv = request != NULL
-                 ? request_frame_encode(&client->frame, &head, request, err)
-                 : request_frame_encode_empty(&client->frame, &head, err);
+    int rv;
+    if (request == NULL) {
+        rv = request_frame_encode_empty(&client->frame, &head, err);
+    } else if (method == FRAME_METHOD_status) {
+        rv = request_frame_encode_params(&client->frame, &head, request, err);
+    } else {
+        rv = request_frame_encode(&client->frame, &head, request, err);
+    }
     if (rv != 0) {
         inflight_cancel(&client->inflight, head.request_id);
         return rv;
@@ -378,6 +384,23 @@ int nb_client_status(struct nb_client *client, const void **body,
         *body_bytes = answer.bytes;
     }
     return rv;
+}
+
+int nb_client_params(struct nb_client *client, const struct nb_request *request,
+                     struct nb_table_params **params, struct nb_errctx *err)
+{
+    struct answer answer = {0};
+    int rv = call(client, FRAME_METHOD_status, request, &answer, err);
+    if (rv != 0) {
+        return rv;
+    }
+    struct nb_errctx text;
+    rv = reply_params_read(answer.body, answer.bytes, params, &text);
+    if (rv == NB_ERR_MESSAGE) {
+        lose(client, rv, text.text);
+        return say_lost(client, err);
+    }
+    return rv == 0 ? 0 : fail(client, err, rv, text.text);
 }
 
 uint32_t nb_client_remote_code(const struct nb_client *client)

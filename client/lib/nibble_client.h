@@ -66,7 +66,8 @@ struct nb_block {
     uint32_t dim;
     uint32_t dtype;          /* enum nb_dtype */
     uint32_t row_bytes;      /* bytes from row to row of values */
-    struct nb_format format; /* NB_PACKED: what nb_decode() needs */
+    struct nb_format format; /* NB_PACKED: what nb_decode() needs, and, if */
+    uint64_t params;         /* this is not 0, nb_client_params() of this id */
     uint64_t unseen;         /* ids that are not in the table */
     const void *values;      /* any alignment */
 };
@@ -94,6 +95,31 @@ NB_API int nb_client_lookup(struct nb_client *client,
 NB_API int nb_client_pool(struct nb_client *client,
                           const struct nb_request *request,
                           struct nb_reply *reply, struct nb_errctx *err);
+
+/* What all rows of a table share: with it, packed rows are decoded away from
+ * the server. A plain result struct. */
+struct nb_table_params {
+    uint64_t version;        /* of the model */
+    uint64_t id;             /* of the parameters; 0: the table has none */
+    struct nb_format format; /* of its rows */
+    struct nb_params params; /* for nb_rows.params */
+};
+
+/*
+ * Asks for the parameters of a table, of which request->model and ->version and
+ * features[0].table say which; nothing else of the request is used. They have
+ * been checked as nb_params_check() does. The caller owns *params, which
+ * outlives the client, and ends it with nb_table_params_free(). They go with
+ * packed blocks of the same id, whatever the version: a table's parameters
+ * change only when it is quantized anew.
+ * Errors as nb_client_lookup; NB_ERR_UNSUPPORTED: the server is of a version
+ * that does not tell, or the codec is not known here.
+ */
+NB_API int nb_client_params(struct nb_client *client,
+                            const struct nb_request *request,
+                            struct nb_table_params **params,
+                            struct nb_errctx *err);
+NB_API void nb_table_params_free(struct nb_table_params *params); /* or NULL */
 
 /* Asks for an answer, no more. Errors as nb_client_lookup. */
 NB_API int nb_client_ping(struct nb_client *client, struct nb_errctx *err);

@@ -89,6 +89,7 @@ static int take_block(struct nb_block *to, const struct block_view *block,
     }
     to->format = (struct nb_format){
         .codec = head->codec, .dim = head->dim, .scales = head->scales};
+    to->params = head->params;
     return check_packed(&to->format, head->row_bytes, index, err);
 }
 

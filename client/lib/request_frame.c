@@ -32,6 +32,12 @@ enum request_field {
     REQUEST_FEATURES = 5
 };
 
+enum status_field {
+    STATUS_MODEL = 1,
+    STATUS_TABLE = 2,
+    STATUS_VERSION = 3
+};
+
 enum feature_field {
     FEATURE_TABLE = 1,
     FEATURE_IDS = 2,
@@ -407,6 +413,42 @@ int request_frame_encode(struct request_frame *frame,
     for (size_t i = 0; i < request->n_features; i++) {
         put_feature(&writer, &request->features[i], &frame->plans[i], pool);
     }
+    close_piece(&writer);
+    return 0;
+}
+
+int request_frame_encode_params(struct request_frame *frame,
+                                const struct request_call *call,
+                                const struct nb_request *request,
+                                struct nb_errctx *err)
+{
+    const char *model = request->model != NULL ? request->model : "";
+    if (request->n_features != 1 || request->features == NULL ||
+        request->features[0].table == NULL ||
+        request->features[0].table[0] == '\0') {
+        return nb_fail(err, NB_ERR_INVALID, "request: not one table");
+    }
+    const char *table = request->features[0].table;
+    size_t model_bytes = strlen(model);
+    size_t table_bytes = strlen(table);
+    uint64_t body_bytes = bytes_field_bytes(model_bytes) +
+                          bytes_field_bytes(table_bytes) +
+                          varint_field_bytes(request->version);
+    if (body_bytes > UINT32_MAX) {
+        return nb_fail(err, NB_ERR_INVALID, "request: names are too long");
+    }
+    int rv = reserve_features(frame, 0, err);
+    if (rv == 0) {
+        rv = reserve_own(frame, FRAME_HEADER_BYTES + body_bytes, err);
+    }
+    if (rv != 0) {
+        return rv;
+    }
+    struct writer writer;
+    begin_frame(&writer, frame, call, body_bytes);
+    put_text_field(&writer, STATUS_MODEL, model, model_bytes);
+    put_text_field(&writer, STATUS_TABLE, table, table_bytes);
+    put_varint_field(&writer, STATUS_VERSION, request->version);
     close_piece(&writer);
     return 0;
 }

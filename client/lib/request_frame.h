@@ -37,6 +37,13 @@ int request_frame_encode(struct request_frame *frame,
                          const struct nb_request *request,
                          struct nb_errctx *err);
 
+/* Encodes a status request for the parameters of features[0].table. As
+ * request_frame_encode(). */
+int request_frame_encode_params(struct request_frame *frame,
+                                const struct request_call *call,
+                                const struct nb_request *request,
+                                struct nb_errctx *err);
+
 /* A request without a body. NB_ERR_NOMEM. */
 int request_frame_encode_empty(struct request_frame *frame,
                                const struct request_call *call,

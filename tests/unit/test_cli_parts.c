@@ -195,7 +195,7 @@ START_TEST(values_of_every_form)
         .values = forms[_i].bytes + 1,
     };
     float *values = NULL;
-    ck_assert_int_eq(block_values_decode(&block, &values, NULL), 0);
+    ck_assert_int_eq(block_values_decode(&block, NULL, &values, NULL), 0);
     ck_assert_float_eq_tol(values[0], 1.0F, 1e-3F);
     ck_assert_float_eq_tol(values[1], -2.0F, 1e-3F);
     free(values);
@@ -212,7 +212,7 @@ START_TEST(a_codec_of_the_future)
                                    .values = forms[3].bytes};
     float *values = NULL;
     struct nb_errctx err = {""};
-    ck_assert_int_eq(block_values_decode(&block, &values, &err),
+    ck_assert_int_eq(block_values_decode(&block, NULL, &values, &err),
                      NB_ERR_UNSUPPORTED);
     ck_assert_ptr_nonnull(strstr(err.text, "codec 200"));
     ck_assert_ptr_null(values);
