@@ -25,13 +25,16 @@ enum kind {
 
 struct layout {
     const ProtobufCMessageDescriptor *request;
+    const ProtobufCMessageDescriptor *feature;
     uint8_t kinds[FEATURE_KINDS]; /* by field number of the feature */
 };
 
 static const struct layout layouts[] = {
     {&nibble__v1__lookup_request__descriptor,
+     &nibble__v1__lookup_feature__descriptor,
      {[1] = TABLE, [2] = IDS64, [3] = IDS32}},
     {&nibble__v1__pool_request__descriptor,
+     &nibble__v1__pool_feature__descriptor,
      {[1] = TABLE, [2] = IDS64, [3] = LENGTHS, [4] = WEIGHTS, [6] = IDS32}},
 };
 
@@ -65,10 +68,88 @@ static uint64_t count_elements(enum kind kind, const struct wire_field *field)
     return field->bytes / element_bytes[kind];
 }
 
+/* ---- what protobuf-c would refuse without a name --------------------- */
+
+static uint32_t wire_type_of(ProtobufCType type)
+{
+    switch (type) {
+    case PROTOBUF_C_TYPE_FIXED32:
+    case PROTOBUF_C_TYPE_SFIXED32:
+    case PROTOBUF_C_TYPE_FLOAT:
+        return WIRE_FIXED32;
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return WIRE_FIXED64;
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_BYTES:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return WIRE_BYTES;
+    default:
+        return WIRE_VARINT;
+    }
+}
+
+static bool are_varints(const uint8_t *data, size_t bytes)
+{
+    size_t run = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        run = data[i] < 0x80 ? 0 : run + 1;
+        if (run == WIRE_VARINT_MAX) {
+            return false;
+        }
+    }
+    return run == 0;
+}
+
+/* Why the field cannot be decoded; NULL: it can. */
+static const char *find_fault(const ProtobufCFieldDescriptor *known,
+                              const struct wire_field *field)
+{
+    uint32_t type = wire_type_of(known->type);
+    if (field->type == type) {
+        return NULL;
+    }
+    if (field->type != WIRE_BYTES ||
+        known->label != PROTOBUF_C_LABEL_REPEATED) {
+        return "has the wrong wire type";
+    }
+    if (type == WIRE_VARINT) {
+        return are_varints(field->data, field->bytes)
+                   ? NULL
+                   : "a number in it is cut short, or over 10 bytes long";
+    }
+    size_t element = type == WIRE_FIXED64 ? 8 : 4;
+    return field->bytes % element == 0 ? NULL
+                                       : "its bytes are no whole elements";
+}
+
+#define NO_FEATURE SIZE_MAX
+
+/* Checks a field of the request, or of its feature `feature`. */
+static int check_field(struct call *call,
+                       const ProtobufCMessageDescriptor *message,
+                       size_t feature, const struct wire_field *field)
+{
+    const ProtobufCFieldDescriptor *known =
+        protobuf_c_message_descriptor_get_field(message, field->number);
+    const char *fault = known != NULL ? find_fault(known, field) : NULL;
+    if (fault == NULL) {
+        return 0;
+    }
+    if (feature == NO_FEATURE) {
+        return call_fail(call, RPC_INVALID_ARGUMENT, "%s: %s", known->name,
+                         fault);
+    }
+    return call_fail(call, RPC_INVALID_ARGUMENT, "features[%zu].%s: %s",
+                     feature, known->name, fault);
+}
+
+/* ---- features -------------------------------------------------------- */
+
 static bool holds_nul(const struct wire_field *field)
 {
-    return field->type == WIRE_BYTES && field->bytes != 0 &&
-           memchr(field->data, '\0', field->bytes) != NULL;
+    return field->bytes != 0 && memchr(field->data, '\0', field->bytes) != NULL;
 }
 
 /* Limits are held as the counting goes, so that a hostile body is not even
@@ -100,6 +181,10 @@ static int scan_feature(struct call *call, const struct layout *layout,
     struct wire_field field;
     int rv;
     while ((rv = wire_next(&wire, &field)) > 0) {
+        if (check_field(call, layout->feature, counts->n_features - 1,
+                        &field) != 0) {
+            return -1;
+        }
         enum kind kind = field.number < FEATURE_KINDS
                              ? (enum kind)layout->kinds[field.number]
                              : OTHER;
@@ -131,8 +216,7 @@ static int scan_feature(struct call *call, const struct layout *layout,
 static int scan_field(struct call *call, const struct layout *layout,
                       const struct wire_field *field, struct counts *counts)
 {
-    if (layout == NULL || field->number != FEATURES ||
-        field->type != WIRE_BYTES) {
+    if (layout == NULL || field->number != FEATURES) {
         return 0;
     }
     if (counts->n_features == call->service->options->max_features) {
@@ -166,6 +250,9 @@ int request_scan(struct call *call, const ProtobufCMessageDescriptor *request,
     struct wire_field field;
     int rv;
     while ((rv = wire_next(&wire, &field)) > 0) {
+        if (check_field(call, request, NO_FEATURE, &field) != 0) {
+            return -1;
+        }
         if (has_model && field.number == MODEL && holds_nul(&field)) {
             return call_fail(call, RPC_INVALID_ARGUMENT,
                              "model: holds a NUL byte");

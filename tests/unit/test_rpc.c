@@ -313,14 +313,54 @@ START_TEST(what_is_no_request)
     expect_error(RPC_INVALID_ARGUMENT, "request: malformed at byte 0 of 1");
     ask(FRAME_METHOD_lookup, "\x2a\x01\x0a", 3);
     expect_error(RPC_INVALID_ARGUMENT, "features[0]: malformed at byte 0 of 1");
-    ask(FRAME_METHOD_lookup, "\x08\x01", 2);
-    expect_error(RPC_INVALID_ARGUMENT,
-                 "request: not a nibble.v1.LookupRequest: a field has the "
-                 "wrong type");
     ask(FRAME_METHOD_lookup, "\x0a\x01\x00", 3);
     expect_error(RPC_INVALID_ARGUMENT, "model: holds a NUL byte");
     ask(FRAME_METHOD_pool, "\x2a\x03\x0a\x01\x00", 5);
     expect_error(RPC_INVALID_ARGUMENT, "features[0].table: holds a NUL byte");
+}
+END_TEST
+
+static const struct {
+    const char *body;
+    size_t bytes;
+    const char *text;
+} faults[] = {
+    {"\x08\x01", 2, "model: has the wrong wire type"},
+    {"\x22\x00", 2, "dtype: has the wrong wire type"},
+    {"\x28\x01", 2, "features: has the wrong wire type"},
+    {"\x2a\x02\x08\x03", 4, "features[0].table: has the wrong wire type"},
+    {"\x2a\x00\x2a\x02\x28\x01\x2a\x02\x2a\x00", 10,
+     "features[2].pooling: has the wrong wire type"},
+    {"\x2a\x02\x10\x01", 4, "features[0].ids: has the wrong wire type"},
+    {"\x2a\x0b\x12\x09"
+     "123456789",
+     13, "features[0].ids: its bytes are no whole elements"},
+    {"\x2a\x08\x32\x06"
+     "123456",
+     10, "features[0].ids32: its bytes are no whole elements"},
+    {"\x2a\x05\x22\x03"
+     "123",
+     7, "features[0].weights: its bytes are no whole elements"},
+    {"\x2a\x04\x1a\x02\x01\x80", 6,
+     "features[0].lengths: a number in it is cut short, or over 10 bytes long"},
+    {"\x2a\x0d\x1a\x0b\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 15,
+     "features[0].lengths: a number in it is cut short, or over 10 bytes long"},
+};
+
+START_TEST(fields_that_cannot_be_decoded_are_named)
+{
+    ask(FRAME_METHOD_pool, faults[_i].body, faults[_i].bytes);
+    expect_error(RPC_INVALID_ARGUMENT, faults[_i].text);
+}
+END_TEST
+
+START_TEST(longest_numbers_are_decoded)
+{
+    ask(FRAME_METHOD_pool,
+        "\x2a\x0f\x0a\x01"
+        "a\x1a\x0a\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00",
+        17);
+    ck_assert_uint_eq(answer.header.kind, FRAME_REPLY);
 }
 END_TEST
 
@@ -395,6 +435,9 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, replies_over_the_limit);
     tcase_add_test(tcase, deadlines_count_from_the_arrival);
     tcase_add_test(tcase, what_is_no_request);
+    tcase_add_loop_test(tcase, fields_that_cannot_be_decoded_are_named, 0,
+                        sizeof(faults) / sizeof(faults[0]));
+    tcase_add_test(tcase, longest_numbers_are_decoded);
     tcase_add_test(tcase, ping_takes_any_fields);
     tcase_add_test(tcase, status_tells_tables_and_counts);
     tcase_add_test(tcase, deadlines_hold_between_features);
