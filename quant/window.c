@@ -39,7 +39,7 @@ static int check_ids(const struct nb_ids *ids)
 /* A row takes its bytes and half a line at either end. */
 static size_t window_ids(size_t row_bytes)
 {
-    const size_t half_l1 = (size_t)24 * 1024;
+    const size_t half_l1 = (size_t)12 * 1024;
     const size_t least = 32;
     size_t ids = half_l1 / (row_bytes + KERNEL_LINE);
 

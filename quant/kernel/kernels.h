@@ -153,18 +153,41 @@ const struct kernel *kernel_at(size_t i);
 /* The kernel to use, NULL if the codec has none for the op. */
 const struct kernel *kernel_find(enum kernel_op op, uint32_t codec);
 
+/* Rows up to this touch two lines at most, if they stand at multiples of 4. */
+#define KERNEL_SHORT_ROW (KERNEL_LINE + 4)
+
 /* Prefetches every line of a row; of a long row the first, which the processor
  * follows by itself. */
 static inline void kernel_prefetch(const uint8_t *row, size_t row_bytes)
 {
     __builtin_prefetch(row);
-    if (row_bytes > KERNEL_LINE + 4) {
+    if (row_bytes > KERNEL_SHORT_ROW) {
         size_t bytes = row_bytes < 1024 ? row_bytes : 1024;
         for (size_t byte = KERNEL_LINE; byte + 1 < bytes; byte += KERNEL_LINE) {
             __builtin_prefetch(row + byte);
         }
     }
     __builtin_prefetch(row + row_bytes - 1);
+}
+
+/* Prefetches what goes with rows i to i + n of the job; n is a constant, and
+ * too many do no harm. */
+static inline __attribute__((always_inline)) void
+kernel_prefetch_ahead(const struct kernel_job *job, size_t i, const unsigned n)
+{
+    if (i + n <= job->n_ahead && job->row_bytes <= KERNEL_SHORT_ROW) {
+        const uint8_t *const *rows = job->ahead + i;
+        size_t last = job->row_bytes - 1;
+#pragma GCC unroll 8
+        for (unsigned j = 0; j < n; j++) {
+            __builtin_prefetch(rows[j]);
+            __builtin_prefetch(rows[j] + last);
+        }
+        return;
+    }
+    for (size_t end = i + n; i < end && i < job->n_ahead; i++) {
+        kernel_prefetch(job->ahead[i], job->row_bytes);
+    }
 }
 
 /* Prefetches n values, `ahead` values behind x, into the second level of cache.
@@ -183,16 +206,6 @@ static inline void kernel_prefetch_values(const float *x, size_t ahead,
 #define KERNEL_CALL(op, codec, ...)                                            \
     ((void(*) KERNEL_ARGS_##op)kernel_find(KERNEL_##op, CODEC_##codec)         \
          ->function)(__VA_ARGS__)
-
-/* Prefetches what goes with rows i to i + n of the job. */
-static inline void kernel_prefetch_ahead(const struct kernel_job *job, size_t i,
-                                         size_t n)
-{
-    size_t end = i + n < job->n_ahead ? i + n : job->n_ahead;
-    for (; i < end; i++) {
-        kernel_prefetch(job->ahead[i], job->row_bytes);
-    }
-}
 
 /* Calls a kernel whose op takes a job. */
 static inline void kernel_run(const struct kernel *kernel,

@@ -47,6 +47,7 @@ static void collect_half(const struct kernel_job *job, size_t at, size_t n,
 {
     _Alignas(32) uint32_t raw[KERNEL_BLOCK + 16];
 
+#pragma GCC unroll 4
     for (size_t i = 0; i < n; i++) {
         raw[i] = get_u32(job->rows[i] + at);
     }
@@ -82,23 +83,6 @@ Q4_INLINE __m256 load_some(const float *from, size_t n)
         from, _mm256_cmpgt_epi32(_mm256_set1_epi32(some), lanes));
 }
 
-static uint32_t greatest_of(const float *scales, size_t n)
-{
-    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
-    __m256i greatest = _mm256_setzero_si256();
-
-    for (size_t i = 0; i < n; i += LANES) {
-        __m256i bits = _mm256_castps_si256(load_some(scales + i, n - i));
-        greatest =
-            _mm256_max_epu32(greatest, _mm256_and_si256(bits, magnitude));
-    }
-    __m128i four = _mm_max_epu32(_mm256_castsi256_si128(greatest),
-                                 _mm256_extracti128_si256(greatest, 1));
-    __m128i two = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0x4e));
-    __m128i one = _mm_max_epu32(two, _mm_shuffle_epi32(two, 0xb1));
-    return (uint32_t)_mm_cvtsi128_si32(one);
-}
-
 static float sum_of_biases(const float *biases, size_t n)
 {
     __m256 low = _mm256_setzero_ps();
@@ -118,6 +102,25 @@ static float sum_of_biases(const float *biases, size_t n)
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+static uint32_t survey(const float *scales, const float *biases, size_t n,
+                       float *bias)
+{
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    __m256i greatest = _mm256_setzero_si256();
+
+    for (size_t i = 0; i < n; i += LANES) {
+        __m256i bits = _mm256_castps_si256(load_some(scales + i, n - i));
+        greatest =
+            _mm256_max_epu32(greatest, _mm256_and_si256(bits, magnitude));
+    }
+    __m128i four = _mm_max_epu32(_mm256_castsi256_si128(greatest),
+                                 _mm256_extracti128_si256(greatest, 1));
+    __m128i two = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0x4e));
+    __m128i one = _mm_max_epu32(two, _mm_shuffle_epi32(two, 0xb1));
+    *bias = sum_of_biases(biases, n);
+    return (uint32_t)_mm_cvtsi128_si32(one);
+}
+
 /* ---- as floats ------------------------------------------------------- */
 
 /* Few rows: a unit at a time. */
@@ -128,7 +131,9 @@ static void sum_as_floats(const struct kernel_job *job,
     struct q4_tile tile;
 
     q4_tile_init(&tile, job, job->col, job->width);
-    kernel_prefetch_ahead(job, plan->first, plan->n);
+    for (size_t i = 0; i < plan->n; i += 4) {
+        kernel_prefetch_ahead(job, plan->first + i, 4);
+    }
     for (unsigned u = 0; u < tile.units; u++) {
         struct q4_pair sum = {_mm256_setzero_ps(), _mm256_setzero_ps()};
         for (size_t i = 0; i < plan->n; i++) {

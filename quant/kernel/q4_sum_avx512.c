@@ -1,16 +1,12 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-/*
- * Sums of q4 rows. Scales and biases of all rows of a job are collected first.
- * Blocks of many rows are summed as integers, eight rows and 64 columns at a
- * time: bytes of four rows are brought side by side, and vpdpbusd multiplies
- * them with four bytes of the scales and adds the products up. Two sums are
- * kept, of the low nibbles and of whole bytes, low + 16 high: no shifting.
- */
+/* Sums of q4 rows. Scales and biases of all rows of a job are collected first;
+ * blocks of many rows are then summed as integers, others as floats. */
 
 #include "quant/kernel/q4_avx512.h"
 #include "quant/kernel/q4_block.h"
+#include "quant/kernel/q4_integer_avx512.h"
 
 /* ---- scales and biases ----------------------------------------------- */
 
@@ -32,6 +28,7 @@ static void collect_half(const struct kernel_job *job, size_t at, size_t n,
 {
     _Alignas(64) uint32_t raw[KERNEL_BLOCK + 16];
 
+#pragma GCC unroll 4
     for (size_t i = 0; i < n; i++) {
         raw[i] = get_u32(job->rows[i] + at);
     }
@@ -140,244 +137,156 @@ static void sum_as_floats(const struct kernel_job *job,
     struct q4_tile tile;
 
     q4_tile_init(&tile, job, job->col, job->width);
-    kernel_prefetch_ahead(job, plan->first, plan->n);
+    for (size_t i = 0; i < plan->n; i += 4) {
+        kernel_prefetch_ahead(job, plan->first + i, 4);
+    }
     float_functions[tile.units - 1](rows, plan->n, &tile, plan->scales, sums);
 }
 
 /* ---- as integers ----------------------------------------------------- */
 
+struct survey {
+    __m512i greatest;
+    __m512 bias;
+};
+
+Q4_INLINE void survey_step(struct survey *survey, __m512 scales, __m512 biases)
+{
+    __m512i bits = _mm512_and_si512(_mm512_castps_si512(scales),
+                                    _mm512_set1_epi32(0x7fffffff));
+    survey->greatest = _mm512_max_epu32(survey->greatest, bits);
+    survey->bias = _mm512_add_ps(survey->bias, biases);
+}
+
+/* Biases are summed lane by lane, then halves onto each other. */
+static uint32_t survey(const float *scales, const float *biases, size_t n,
+                       float *bias)
+{
+    struct survey all = {_mm512_setzero_si512(), _mm512_setzero_ps()};
+    size_t i = 0;
+
+    for (; i + Q4_STEP <= n; i += Q4_STEP) {
+        survey_step(&all, _mm512_loadu_ps(scales + i),
+                    _mm512_loadu_ps(biases + i));
+    }
+    if (i < n) {
+        __mmask16 mask = q4_mask(n - i);
+        survey_step(&all, _mm512_maskz_loadu_ps(mask, scales + i),
+                    _mm512_maskz_loadu_ps(mask, biases + i));
+    }
+    __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(all.bias),
+                                 _mm512_extractf32x8_ps(all.bias, 1));
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight),
+                             _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    *bias = _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+    return _mm512_reduce_max_epu32(all.greatest);
+}
+
+/* Digits of 16 rows; returns their integers. */
+Q4_INLINE __m512i digits_step(__m512 scales, __m512 factor,
+                              struct q4_digits *digits)
+{
+    const __m512i half = _mm512_set1_epi32(0x808080);
+    const __m512i transpose = _mm512_broadcast_i32x4(
+        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(scales, factor));
+    __m512i bytes = _mm512_xor_si512(_mm512_add_epi32(whole, half), half);
+
+    _mm512_store_si512(digits, _mm512_shuffle_epi8(bytes, transpose));
+    return whole;
+}
+
 static bool make_digits(const float *scales, size_t n, int e,
                         struct q4_digits *digits)
 {
     const __m512 factor = _mm512_set1_ps(q4_power(Q4_SCALE_BITS - e));
-    const __m512i half = _mm512_set1_epi32(0x808080);
-    const __m512i transpose = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     __m512i any = _mm512_setzero_si512();
+    size_t i = 0;
 
-    for (size_t i = 0; i < n; i += Q4_STEP) {
-        __m512 t = _mm512_maskz_loadu_ps(q4_mask(n - i), scales + i);
-        __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(t, factor));
-        any = _mm512_or_si512(any, whole);
-        whole = _mm512_xor_si512(_mm512_add_epi32(whole, half), half);
-        _mm512_store_si512(digits + i, _mm512_shuffle_epi8(whole, transpose));
+    for (; i + Q4_STEP <= n; i += Q4_STEP) {
+        any = _mm512_or_si512(
+            any, digits_step(_mm512_loadu_ps(scales + i), factor, digits + i));
+    }
+    if (i < n) {
+        __m512 rest = _mm512_maskz_loadu_ps(q4_mask(n - i), scales + i);
+        any = _mm512_or_si512(any, digits_step(rest, factor, digits + i));
     }
     return _mm512_test_epi32_mask(any, _mm512_set1_epi32(0xff)) != 0;
 }
 
-/* Sums of digit d: of low nibbles and of bytes, 4 vectors each. */
-struct integer_sums {
-    __m512i low[4];
-    __m512i byte[4];
-};
-
-Q4_INLINE __m512i two_rows(const uint8_t *first, const uint8_t *second,
-                           const bool masked, __mmask32 mask)
-{
-    __m256i a = masked ? _mm256_maskz_loadu_epi8(mask, first)
-                       : _mm256_loadu_si256((const void *)first);
-    __m256i b = masked ? _mm256_maskz_loadu_epi8(mask, second)
-                       : _mm256_loadu_si256((const void *)second);
-    return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
-}
-
-/* sum += codes . weights, four bytes a lane. An intrinsic would be copied about
- * by the compiler, which does not see that the sum can stay where it is. */
-Q4_INLINE void dot(__m512i *sum, __m512i codes, __m512i weights)
-{
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(codes), "v"(weights));
-}
-
-/* 32 bytes of eight rows: rows 0 to 3 in the low half, 4 to 7 in the high. */
-Q4_INLINE void add_eight(const uint8_t *const *rows, size_t at,
-                         const struct q4_digits *digits,
-                         const unsigned first_digit, const bool masked,
-                         __mmask32 mask, struct integer_sums *sums)
-{
-    __m512i r04 = two_rows(rows[0] + at, rows[4] + at, masked, mask);
-    __m512i r15 = two_rows(rows[1] + at, rows[5] + at, masked, mask);
-    __m512i r26 = two_rows(rows[2] + at, rows[6] + at, masked, mask);
-    __m512i r37 = two_rows(rows[3] + at, rows[7] + at, masked, mask);
-    __m512i low01 = _mm512_unpacklo_epi8(r04, r15);
-    __m512i high01 = _mm512_unpackhi_epi8(r04, r15);
-    __m512i low23 = _mm512_unpacklo_epi8(r26, r37);
-    __m512i high23 = _mm512_unpackhi_epi8(r26, r37);
-    __m512i bytes[4] = {_mm512_unpacklo_epi16(low01, low23),
-                        _mm512_unpackhi_epi16(low01, low23),
-                        _mm512_unpacklo_epi16(high01, high23),
-                        _mm512_unpackhi_epi16(high01, high23)};
-    __m512i both =
-        _mm512_castsi256_si512(_mm256_loadu_si256((const void *)digits));
-#pragma GCC unroll 3
-    for (unsigned d = first_digit; d < 3; d++) {
-        __m512i pick = _mm512_inserti64x4(_mm512_set1_epi32((int)d),
-                                          _mm256_set1_epi32((int)d + 4), 1);
-        __m512i weights = _mm512_permutexvar_epi32(pick, both);
-#pragma GCC unroll 4
-        for (unsigned k = 0; k < 4; k++) {
-            __m512i low = _mm512_and_si512(bytes[k], _mm512_set1_epi8(0xf));
-            dot(&sums[d].low[k], low, weights);
-            dot(&sums[d].byte[k], bytes[k], weights);
-        }
-    }
-}
-
-/* Adds the halves of a and b: those of a come out low, those of b high. */
-Q4_INLINE __m512i add_halves(__m512i a, __m512i b)
-{
-    return _mm512_add_epi32(_mm512_shuffle_i64x2(a, b, 0x44),
-                            _mm512_shuffle_i64x2(a, b, 0xee));
-}
-
-/* top * 2^16 + rest * 2^8 or rest as floats, rounded once, times a power of 2:
- * exact in double. */
-Q4_INLINE __m512 wide_to_float(__m512i top, __m512i rest, double unit)
-{
-    __m512d high = _mm512_set1_pd(65536 * unit);
-    __m512d low = _mm512_set1_pd(unit);
-    __m512d a = _mm512_fmadd_pd(
-        _mm512_cvtepi32_pd(_mm512_castsi512_si256(top)), high,
-        _mm512_mul_pd(_mm512_cvtepi32_pd(_mm512_castsi512_si256(rest)), low));
-    __m512d b = _mm512_fmadd_pd(
-        _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(top, 1)), high,
-        _mm512_mul_pd(_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(rest, 1)),
-                      low));
-    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a)),
-                              _mm512_cvtpd_ps(b), 1);
-}
-
-/* Sums of vectors 2h and 2h + 1: of low or of high nibbles, as floats. */
-Q4_INLINE __m512 half_sums(const struct integer_sums *sums, const unsigned h,
-                           const bool high, const unsigned first_digit, int e)
-{
-    __m512i digit[3] = {_mm512_setzero_si512()};
-#pragma GCC unroll 3
-    for (unsigned d = first_digit; d < 3; d++) {
-        const struct integer_sums *s = &sums[d];
-        __m512i low = add_halves(s->low[2 * h], s->low[2 * h + 1]);
-        digit[d] = low;
-        if (high) {
-            __m512i byte = add_halves(s->byte[2 * h], s->byte[2 * h + 1]);
-            digit[d] = _mm512_srai_epi32(_mm512_sub_epi32(byte, low), 4);
-        }
-    }
-    int unit = e - Q4_SCALE_BITS;
-    if (first_digit == 1) {
-        __m512i whole =
-            _mm512_add_epi32(_mm512_slli_epi32(digit[2], 8), digit[1]);
-        return _mm512_mul_ps(_mm512_cvtepi32_ps(whole),
-                             _mm512_set1_ps(q4_power(unit + 8)));
-    }
-    __m512i rest = _mm512_add_epi32(_mm512_slli_epi32(digit[1], 8), digit[0]);
-    return wide_to_float(digit[2], rest, (double)q4_power(unit));
-}
-
-/* 64 columns from byte `at` of the rows on. Rows behind the last are those of
- * the next bags, times 0. */
-Q4_INLINE void integer_tile(const struct kernel_job *job,
-                            const struct q4_plan *plan, size_t at,
-                            const unsigned first_digit, const bool masked,
-                            __mmask32 mask, float *out)
-{
-    struct integer_sums sums[3];
-    int e = plan->exponent;
-
-#pragma GCC unroll 3
-    for (unsigned d = first_digit; d < 3; d++) {
-#pragma GCC unroll 4
-        for (unsigned k = 0; k < 4; k++) {
-            sums[d].low[k] = sums[d].byte[k] = _mm512_setzero_si512();
-        }
-    }
-    for (size_t i = 0; i < plan->n; i += 8) {
-        if (at == job->col / 2) {
-            kernel_prefetch_ahead(job, plan->first + i, 8);
-        }
-        add_eight(job->rows + plan->first + i, at, plan->digits + i,
-                  first_digit, masked, mask, sums);
-    }
-    const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 8, 24,
-                                            9, 25, 10, 26, 11, 27);
-    const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(4));
-#pragma GCC unroll 2
-    for (unsigned h = 0; h < 2; h++) {
-        __m512 low = half_sums(sums, h, false, first_digit, e);
-        __m512 high = half_sums(sums, h, true, first_digit, e);
-        _mm512_store_ps(out + 16 * h, _mm512_permutex2var_ps(low, first, high));
-        _mm512_store_ps(out + 32 + 16 * h,
-                        _mm512_permutex2var_ps(low, second, high));
-    }
-}
-
-#define TILE_FUNCTION(name, first_digit, masked)                               \
+#define TILE_FUNCTION(name, wide, first_digit, masked)                         \
     static void name(const struct kernel_job *job, const struct q4_plan *plan, \
-                     size_t at, __mmask32 mask, float *out)                    \
+                     size_t at, __mmask64 mask, float *out)                    \
     {                                                                          \
-        integer_tile(job, plan, at, first_digit, masked, mask, out);           \
+        const struct tile_shape shape = {wide, first_digit, masked, mask};     \
+        integer_tile(job, plan, at, shape, out);                               \
     }
-TILE_FUNCTION(tile_of_2, 1, false)
-TILE_FUNCTION(tile_of_2_masked, 1, true)
-TILE_FUNCTION(tile_of_3, 0, false)
-TILE_FUNCTION(tile_of_3_masked, 0, true)
+TILE_FUNCTION(narrow_3, false, 0, false)
+TILE_FUNCTION(narrow_3_masked, false, 0, true)
+TILE_FUNCTION(narrow_2, false, 1, false)
+TILE_FUNCTION(narrow_2_masked, false, 1, true)
+TILE_FUNCTION(wide_3, true, 0, false)
+TILE_FUNCTION(wide_3_masked, true, 0, true)
+TILE_FUNCTION(wide_2, true, 1, false)
+TILE_FUNCTION(wide_2_masked, true, 1, true)
 
-/* Lane by lane, then halves onto each other. */
-static float sum_of_biases(const float *biases, size_t n)
-{
-    __m512 sum = _mm512_setzero_ps();
-    for (size_t i = 0; i < n; i += 16) {
-        sum = _mm512_add_ps(sum,
-                            _mm512_maskz_loadu_ps(q4_mask(n - i), biases + i));
-    }
-    __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(sum),
-                                 _mm512_extractf32x8_ps(sum, 1));
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight),
-                             _mm256_extractf128_ps(eight, 1));
-    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
-static uint32_t greatest_of(const float *scales, size_t n)
-{
-    __m512i greatest = _mm512_setzero_si512();
-    for (size_t i = 0; i < n; i += 16) {
-        __m512i bits = _mm512_castps_si512(
-            _mm512_maskz_loadu_ps(q4_mask(n - i), scales + i));
-        bits = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff));
-        greatest = _mm512_max_epu32(greatest, bits);
-    }
-    return _mm512_reduce_max_epu32(greatest);
-}
+/* By wide, two digits do, masked. */
+static void (*const tile_functions[2][2][2])(const struct kernel_job *job,
+                                             const struct q4_plan *plan,
+                                             size_t at, __mmask64 mask,
+                                             float *out) = {
+    {{narrow_3, narrow_3_masked}, {narrow_2, narrow_2_masked}},
+    {{wide_3, wide_3_masked}, {wide_2, wide_2_masked}}};
 
 static void sum_as_integers(const struct kernel_job *job,
                             const struct q4_plan *plan, float *sums)
 {
     size_t end = q4_code_bytes(job->dim);
+    uint32_t j = 0;
 
-    for (uint32_t j = 0; j < job->width; j += 64) {
+    while (j < job->width) {
         size_t at = (job->col + j) / 2;
+        bool wide = job->width - j > NARROW_COLUMNS;
+        size_t bytes = wide ? 64 : 32;
         size_t left = end - at;
-        bool masked = left < 32;
-        __mmask32 mask = masked ? ((__mmask32)1 << left) - 1 : UINT32_MAX;
-        if (plan->low_digits) {
-            (masked ? tile_of_3_masked : tile_of_3)(job, plan, at, mask,
-                                                    sums + j);
-        } else {
-            (masked ? tile_of_2_masked : tile_of_2)(job, plan, at, mask,
-                                                    sums + j);
-        }
+        bool masked = left < bytes;
+        __mmask64 mask = masked ? ((__mmask64)1 << left) - 1 : UINT64_MAX;
+        tile_functions[wide][!plan->low_digits][masked](job, plan, at, mask,
+                                                        sums + j);
+        j += wide ? WIDE_COLUMNS : NARROW_COLUMNS;
     }
 }
 
 /* ---- bags ------------------------------------------------------------ */
 
-Q4_INLINE void finish(const struct kernel_job *job, const float *values,
-                      float bias, float divisor, uint8_t *out)
+static void finish_plain(const struct kernel_job *job, const float *sums,
+                         __m512 bias, uint8_t *out)
+{
+    float *to = (float *)(void *)out;
+    uint32_t j = 0;
+
+    for (; j + Q4_UNIT <= job->width; j += Q4_UNIT) {
+        _mm512_storeu_ps(to + j, _mm512_add_ps(_mm512_load_ps(sums + j), bias));
+    }
+    if (j < job->width) {
+        q4_store((uint8_t *)(to + j), NB_FP32,
+                 _mm512_add_ps(_mm512_load_ps(sums + j), bias), job->width - j);
+    }
+}
+
+static void finish(const struct kernel_job *job, const float *sums, float bias,
+                   float divisor, uint8_t *out)
 {
     size_t value_bytes = job->dtype == NB_FP32 ? 4 : 2;
     __m512 biases = _mm512_set1_ps(bias);
 
+    if (job->sums == NULL && divisor == 0 && job->dtype == NB_FP32) {
+        finish_plain(job, sums, biases, out);
+        return;
+    }
     for (uint32_t j = 0; j < job->width; j += Q4_UNIT) {
-        __m512 sum = _mm512_add_ps(_mm512_load_ps(values + j), biases);
+        __m512 sum = _mm512_add_ps(_mm512_load_ps(sums + j), biases);
         if (job->resume) {
             sum = _mm512_add_ps(_mm512_load_ps(job->sums->values + j), sum);
         }

@@ -25,13 +25,31 @@ static void collect(const struct kernel_job *job, size_t n,
     }
 }
 
-static uint32_t greatest_of(const float *scales, size_t n)
+static float sum_of_biases(const float *biases, size_t n)
+{
+    float lanes[Q4_BIAS_LANES] = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        lanes[i % Q4_BIAS_LANES] += biases[i];
+    }
+    for (size_t half = Q4_BIAS_LANES / 2; half > 0; half /= 2) {
+        for (size_t l = 0; l < half; l++) {
+            lanes[l] += lanes[l + half];
+        }
+    }
+    return lanes[0];
+}
+
+static uint32_t survey(const float *scales, const float *biases, size_t n,
+                       float *bias)
 {
     uint32_t greatest = 0;
+
     for (size_t i = 0; i < n; i++) {
         uint32_t bits = float_bits(scales[i]) & 0x7fffffffu;
         greatest = bits > greatest ? bits : greatest;
     }
+    *bias = sum_of_biases(biases, n);
     return greatest;
 }
 
@@ -77,21 +95,6 @@ static void sum_as_integers(const struct kernel_job *job,
     for (uint32_t j = 0; j < job->width; j++) {
         sums[j] = (float)((double)wide[j] * unit);
     }
-}
-
-static float sum_of_biases(const float *biases, size_t n)
-{
-    float lanes[Q4_BIAS_LANES] = {0};
-
-    for (size_t i = 0; i < n; i++) {
-        lanes[i % Q4_BIAS_LANES] += biases[i];
-    }
-    for (size_t half = Q4_BIAS_LANES / 2; half > 0; half /= 2) {
-        for (size_t l = 0; l < half; l++) {
-            lanes[l] += lanes[l + half];
-        }
-    }
-    return lanes[0];
 }
 
 static void finish(const struct kernel_job *job, const float *sums, float bias,

@@ -7,15 +7,14 @@
  * summed: within a phase one bag does not wait for another. Parameters:
  * collect(job, n, params):
  *	Scales and biases of the job's n rows, times the weights.
- * greatest_of(scales, n):
- *	Bits of the greatest absolute value.
+ * survey(scales, biases, n, bias):
+ *	Bits of the greatest absolute value of the scales; sum of the biases of
+ *	a block summed in integers.
  * make_digits(scales, n, exponent, digits):
  *	Integers of the scales, in steps of 16; whether the lowest digits are
  *	not all 0.
  * sum_as_floats(job, plan, sums), sum_as_integers(job, plan, sums):
  *	The job's columns of a block, without biases. They prefetch.
- * sum_of_biases(biases, n):
- *	Of a block summed in integers.
  * finish(job, sums, bias, divisor, out):
  *	Results, or the state of a bag in parts. A divisor of 0 is none.
  */
@@ -40,11 +39,10 @@ static size_t plan_bag(const struct q4_params *params, size_t first, size_t n,
     *plan = (struct q4_plan){
         .first = first, .n = n, .scales = scales, .digits = digits};
     if (n >= Q4_FEW) {
-        uint32_t greatest = greatest_of(scales, n);
+        uint32_t greatest = survey(scales, biases, n, &plan->bias);
         if (q4_is_finite(greatest)) {
             plan->integers = true;
             plan->exponent = q4_exponent(greatest);
-            plan->bias = sum_of_biases(biases, n);
             plan->low_digits = make_digits(scales, n, plan->exponent, digits);
             return (n + Q4_STEP - 1) / Q4_STEP * Q4_STEP;
         }
