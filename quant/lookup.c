@@ -35,6 +35,7 @@ static int lookup_init(struct lookup *lookup, const struct kernel *kernel,
     if (dtype == NB_PACKED) {
         lookup->kernel = NULL;
         lookup->out_bytes = lookup->source.row_bytes;
+        row_source_size(&lookup->source, lookup->out_bytes);
         return 0;
     }
     if (nb_dtype_bytes(dtype) == 0) {
@@ -47,6 +48,7 @@ static int lookup_init(struct lookup *lookup, const struct kernel *kernel,
     }
     lookup->out_bytes = rows->format.dim * nb_dtype_bytes(dtype);
     lookup->job.out_stride = lookup->out_bytes;
+    row_source_size(&lookup->source, lookup->out_bytes);
     return 0;
 }
 

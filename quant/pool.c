@@ -34,6 +34,7 @@ struct stage {
 struct pooling {
     const struct nb_pool *request;
     const struct kernel *kernel;
+    const struct kernel *decode; /* for bags of one row; NULL: as others */
     struct row_source source;
     struct stage stages[2];
     struct kernel_job job;
@@ -85,6 +86,10 @@ static int pooling_init(struct pooling *pooling, const struct kernel *kernel,
     if (pooling->kernel == NULL) {
         return NB_ERR_UNSUPPORTED;
     }
+    pooling->decode = kernel == NULL && request->weights == NULL
+                          ? kernel_find(KERNEL_decode, rows->format.codec)
+                          : NULL;
+    row_source_size(&pooling->source, 0);
     pooling->request = request;
     pooling->bag = 0;
     pooling->first = 0;
@@ -242,6 +247,20 @@ static void run_tile(struct pooling *pooling, const struct step *step,
     job->n_ahead = 0;
 }
 
+/* A bag of one row without weight is the row: sum, mean or greatest. */
+static bool all_single(const struct stage *stage, const uint32_t *lengths)
+{
+    if (!stage->step.whole || stage->counts != lengths ||
+        stage->step.n != stage->step.n_bags) {
+        return false;
+    }
+    uint32_t others = 0;
+    for (size_t b = 0; b < stage->step.n_bags; b++) {
+        others |= lengths[b] ^ 1u;
+    }
+    return others == 0;
+}
+
 static void run(struct pooling *pooling, const struct stage *stage,
                 const struct stage *next)
 {
@@ -262,6 +281,11 @@ static void run(struct pooling *pooling, const struct stage *stage,
     job->suspend = step->suspend;
     if (!step->whole) {
         run_tile(pooling, step, step->col);
+        return;
+    }
+    if (pooling->decode != NULL && all_single(stage, lengths)) {
+        job->out = pooling->out + step->bag * job->out_stride;
+        kernel_run(pooling->decode, job);
         return;
     }
     for (uint32_t col = 0; col < job->dim; col += pooling->kernel->tile) {

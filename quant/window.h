@@ -20,7 +20,7 @@ struct row_source {
     const struct nb_rows *rows;
     const struct nb_ids *ids;
     size_t row_bytes;
-    size_t window_ids; /* ids of a window such that two fit the L1 cache */
+    size_t window_ids; /* ids of a window: two go well into the L1 cache */
     const struct kernel *locate;
     const uint8_t *absent; /* what an unseen id stands for; NULL for nothing */
     bool refuse;           /* unseen ids are an error */
@@ -39,6 +39,9 @@ struct window {
 int row_source_init(struct row_source *source, const struct nb_rows *rows,
                     const struct nb_ids *ids,
                     const struct nb_unseen_policy *policy);
+
+/* Sizes windows for `out_bytes` of results an id. */
+void row_source_size(struct row_source *source, size_t out_bytes);
 
 /* Whether some unseen id of the window left a NULL. */
 static inline bool window_has_gaps(const struct row_source *source,

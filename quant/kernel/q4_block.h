@@ -55,6 +55,12 @@ struct q4_plan {
     bool low_digits; /* the lowest digits are not all 0 */
 };
 
+/* Sums of one or more bags, `stride` values apart. */
+struct q4_sums {
+    _Alignas(64) float values[KERNEL_TILE_MAX];
+    size_t stride;
+};
+
 /* Collects fp32 scales and biases, without weights. */
 static inline void q4_collect_single(const struct kernel_job *job, size_t at,
                                      size_t n, struct q4_params *params)

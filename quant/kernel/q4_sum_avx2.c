@@ -135,7 +135,8 @@ static void sum_as_floats(const struct kernel_job *job,
         kernel_prefetch_ahead(job, plan->first + i, 4);
     }
     for (unsigned u = 0; u < tile.units; u++) {
-        struct q4_pair sum = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+        const __m256 nothing = _mm256_set1_ps(-0.0f); /* -0 + x is x */
+        struct q4_pair sum = {nothing, nothing};
         for (size_t i = 0; i < plan->n; i++) {
             struct q4_pair q = q4_unit(rows[i], &tile, u, tile.units);
             __m256 scale = _mm256_broadcast_ss(plan->scales + i);
@@ -356,6 +357,20 @@ static void finish(const struct kernel_job *job, const float *sums, float bias,
             q4_store(out + j * value_bytes, job->dtype, values, job->width - j);
         }
     }
+}
+
+static unsigned sum_some(const struct kernel_job *job,
+                         const struct q4_plan *plans, size_t n_bags,
+                         struct q4_sums *sums)
+{
+    (void)n_bags;
+    sums->stride = KERNEL_TILE_MAX;
+    if (plans->integers) {
+        sum_as_integers(job, plans, sums->values);
+    } else {
+        sum_as_floats(job, plans, sums->values);
+    }
+    return 1;
 }
 
 #include "quant/kernel/q4_sum_template.h"

@@ -65,7 +65,8 @@ static void collect(const struct kernel_job *job, size_t n,
 
 /* ---- as floats ------------------------------------------------------- */
 
-/* The 16 products of a row are made once; codes look them up. */
+/* The 16 products of a row are made once; codes look them up. Sums start from
+ * -0, which gives way to whatever is added. */
 Q4_INLINE void float_units(const uint8_t *const *rows, size_t n,
                            const struct q4_tile *tile, const float *scales,
                            float *sums, const unsigned units)
@@ -76,7 +77,7 @@ Q4_INLINE void float_units(const uint8_t *const *rows, size_t n,
 
 #pragma GCC unroll 16
     for (unsigned u = 0; u < units; u++) {
-        values[u] = _mm512_setzero_ps();
+        values[u] = _mm512_set1_ps(-0.0f);
     }
     for (size_t i = 0; i < n; i++) {
         const uint8_t *row = rows[i];
@@ -215,47 +216,166 @@ static bool make_digits(const float *scales, size_t n, int e,
     return _mm512_test_epi32_mask(any, _mm512_set1_epi32(0xff)) != 0;
 }
 
-#define TILE_FUNCTION(name, wide, first_digit, masked)                         \
-    static void name(const struct kernel_job *job, const struct q4_plan *plan, \
-                     size_t at, __mmask64 mask, float *out)                    \
+#define TILE_FUNCTION(name, strands, together, first_digit, masked)            \
+    static void name(const struct kernel_job *job, const struct strand *from,  \
+                     size_t at, size_t ahead, __mmask64 mask, float *out)      \
     {                                                                          \
-        const struct tile_shape shape = {wide, first_digit, masked, mask};     \
-        integer_tile(job, plan, at, shape, out);                               \
+        const struct tile_shape shape = {strands, together, first_digit,       \
+                                         masked, mask};                        \
+        integer_tile(job, from, at, ahead, shape, out);                        \
     }
-TILE_FUNCTION(narrow_3, false, 0, false)
-TILE_FUNCTION(narrow_3_masked, false, 0, true)
-TILE_FUNCTION(narrow_2, false, 1, false)
-TILE_FUNCTION(narrow_2_masked, false, 1, true)
-TILE_FUNCTION(wide_3, true, 0, false)
-TILE_FUNCTION(wide_3_masked, true, 0, true)
-TILE_FUNCTION(wide_2, true, 1, false)
-TILE_FUNCTION(wide_2_masked, true, 1, true)
 
-/* By wide, two digits do, masked. */
-static void (*const tile_functions[2][2][2])(const struct kernel_job *job,
-                                             const struct q4_plan *plan,
-                                             size_t at, __mmask64 mask,
-                                             float *out) = {
-    {{narrow_3, narrow_3_masked}, {narrow_2, narrow_2_masked}},
-    {{wide_3, wide_3_masked}, {wide_2, wide_2_masked}}};
+#define TILE_FUNCTIONS(name, strands, together)                                \
+    TILE_FUNCTION(name##_3, strands, together, 0, false)                       \
+    TILE_FUNCTION(name##_3_masked, strands, together, 0, true)                 \
+    TILE_FUNCTION(name##_2, strands, together, 1, false)                       \
+    TILE_FUNCTION(name##_2_masked, strands, together, 1, true)
 
-static void sum_as_integers(const struct kernel_job *job,
-                            const struct q4_plan *plan, float *sums)
+#define TILE_ENTRIES(name)                                                     \
+    {                                                                          \
+        {name##_3, name##_3_masked},                                           \
+        {                                                                      \
+            name##_2, name##_2_masked                                          \
+        }                                                                      \
+    }
+
+TILE_FUNCTIONS(one_of_one, 1, true)
+TILE_FUNCTIONS(two_of_one, 2, true)
+TILE_FUNCTIONS(four_of_one, 4, true)
+TILE_FUNCTIONS(two_of_two, 2, false)
+TILE_FUNCTIONS(four_of_four, 4, false)
+
+/* By kind, two digits do, masked. */
+enum tile_kind {
+    ONE_OF_ONE,
+    TWO_OF_ONE,
+    FOUR_OF_ONE,
+    TWO_OF_TWO,
+    FOUR_OF_FOUR
+};
+
+static void (*const tile_functions[][2][2])(const struct kernel_job *job,
+                                            const struct strand *strands,
+                                            size_t at, size_t ahead,
+                                            __mmask64 mask, float *out) = {
+    [ONE_OF_ONE] = TILE_ENTRIES(one_of_one),
+    [TWO_OF_ONE] = TILE_ENTRIES(two_of_one),
+    [FOUR_OF_ONE] = TILE_ENTRIES(four_of_one),
+    [TWO_OF_TWO] = TILE_ENTRIES(two_of_two),
+    [FOUR_OF_FOUR] = TILE_ENTRIES(four_of_four)};
+
+static void run_tile(const struct kernel_job *job, enum tile_kind kind,
+                     const struct strand *strands, size_t at, size_t ahead,
+                     bool low_digits, float *out)
 {
-    size_t end = q4_code_bytes(job->dim);
+    static const unsigned row_bytes[] = {[ONE_OF_ONE] = 64,
+                                         [TWO_OF_ONE] = 32,
+                                         [FOUR_OF_ONE] = 16,
+                                         [TWO_OF_TWO] = 32,
+                                         [FOUR_OF_FOUR] = 16};
+    size_t left = q4_code_bytes(job->dim) - at;
+    bool masked = left < row_bytes[kind];
+    __mmask64 mask = masked ? ((__mmask64)1 << left) - 1 : UINT64_MAX;
+
+    tile_functions[kind][!low_digits][masked](job, strands, at, ahead, mask,
+                                              out);
+}
+
+static struct strand strand_of(const struct kernel_job *job,
+                               const struct q4_plan *plan, size_t i, size_t n)
+{
+    return (struct strand){job->rows + plan->first + i, plan->digits + i, n,
+                           plan->exponent};
+}
+
+/* Cuts a bag into n strands, of multiples of four rows. */
+static void cut_bag(const struct kernel_job *job, const struct q4_plan *plan,
+                    unsigned n, struct strand *strands)
+{
+    size_t part = (plan->n + 4 * n - 1) / (4 * n) * 4;
+    size_t i = 0;
+
+    for (unsigned s = 0; s < n; s++) {
+        size_t left = plan->n - i;
+        size_t rows = left < part ? left : part;
+        strands[s] = strand_of(job, plan, i, rows);
+        i += rows;
+    }
+}
+
+/* Tiles that are not the last are of VECTOR_COLUMNS: there is room for those
+ * that every tile writes. */
+static void sum_bag(const struct kernel_job *job, const struct q4_plan *plan,
+                    float *sums)
+{
+    struct strand strands[4];
     uint32_t j = 0;
 
     while (j < job->width) {
-        size_t at = (job->col + j) / 2;
-        bool wide = job->width - j > NARROW_COLUMNS;
-        size_t bytes = wide ? 64 : 32;
-        size_t left = end - at;
-        bool masked = left < bytes;
-        __mmask64 mask = masked ? ((__mmask64)1 << left) - 1 : UINT64_MAX;
-        tile_functions[wide][!plan->low_digits][masked](job, plan, at, mask,
-                                                        sums + j);
-        j += wide ? WIDE_COLUMNS : NARROW_COLUMNS;
+        uint32_t left = job->width - j;
+        enum tile_kind kind = left > 64   ? ONE_OF_ONE
+                              : left > 32 ? TWO_OF_ONE
+                                          : FOUR_OF_ONE;
+        cut_bag(job, plan, 1u << kind, strands);
+        run_tile(job, kind, strands, (job->col + j) / 2, plan->first,
+                 plan->low_digits, sums + j);
+        j += VECTOR_COLUMNS >> kind;
     }
+}
+
+/* Bags side by side, in as many strands; the last may be left empty. */
+static void sum_bags_together(const struct kernel_job *job,
+                              const struct q4_plan *plans, unsigned n_bags,
+                              unsigned n_strands, float *sums)
+{
+    struct strand strands[4];
+    bool low_digits = false;
+
+    for (unsigned s = 0; s < n_strands; s++) {
+        const struct q4_plan *plan = &plans[s < n_bags ? s : 0];
+        strands[s] = strand_of(job, plan, 0, s < n_bags ? plan->n : 0);
+        low_digits = low_digits || plan->low_digits;
+    }
+    run_tile(job, n_strands == 2 ? TWO_OF_TWO : FOUR_OF_FOUR, strands,
+             job->col / 2, plans[0].first, low_digits, sums);
+}
+
+/* How many bags go well together: all in integers, more than half of the
+ * strands, and of lengths that do not differ too much. */
+static unsigned group_of(const struct q4_plan *plans, size_t n_bags,
+                         unsigned n_strands)
+{
+    size_t least = SIZE_MAX;
+    size_t most = 0;
+    unsigned n = 0;
+
+    for (; n < n_strands && n < n_bags && plans[n].integers; n++) {
+        least = plans[n].n < least ? plans[n].n : least;
+        most = plans[n].n > most ? plans[n].n : most;
+        if (most > 2 * least) {
+            break;
+        }
+    }
+    return 2 * n > n_strands ? n : 1;
+}
+
+/* Sums the first bags, and returns how many. */
+static unsigned sum_some(const struct kernel_job *job,
+                         const struct q4_plan *plans, size_t n_bags,
+                         struct q4_sums *sums)
+{
+    unsigned n_strands = job->width <= 32 ? 4 : job->width <= 64 ? 2 : 1;
+    unsigned n = group_of(plans, n_bags, n_strands);
+
+    sums->stride = VECTOR_COLUMNS / n_strands;
+    if (n > 1) {
+        sum_bags_together(job, plans, n, n_strands, sums->values);
+    } else if (plans->integers) {
+        sum_bag(job, plans, sums->values);
+    } else {
+        sum_as_floats(job, plans, sums->values);
+    }
+    return n;
 }
 
 /* ---- bags ------------------------------------------------------------ */

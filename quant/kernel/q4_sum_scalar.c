@@ -4,7 +4,6 @@
 /* Sums of q4 rows: the specification, in plain C. */
 
 #include <math.h>
-#include <string.h>
 
 #include "quant/kernel/q4_block.h"
 #include "quant/kernel/q4_scalar.h"
@@ -58,7 +57,9 @@ static void sum_as_floats(const struct kernel_job *job,
 {
     const uint8_t *const *rows = job->rows + plan->first;
 
-    memset(sums, 0, job->width * sizeof(float));
+    for (uint32_t j = 0; j < job->width; j++) {
+        sums[j] = -0.0f; /* -0 + x is x */
+    }
     for (size_t i = 0; i < plan->n; i++) {
         for (uint32_t j = 0; j < job->width; j++) {
             sums[j] += plan->scales[i] * (float)q4_code(rows[i], job->col + j);
@@ -111,6 +112,20 @@ static void finish(const struct kernel_job *job, const float *sums, float bias,
         }
         store_value(out, job->dtype, j, divisor > 0 ? value / divisor : value);
     }
+}
+
+static unsigned sum_some(const struct kernel_job *job,
+                         const struct q4_plan *plans, size_t n_bags,
+                         struct q4_sums *sums)
+{
+    (void)n_bags;
+    sums->stride = KERNEL_TILE_MAX;
+    if (plans->integers) {
+        sum_as_integers(job, plans, sums->values);
+    } else {
+        sum_as_floats(job, plans, sums->values);
+    }
+    return 1;
 }
 
 #include "quant/kernel/q4_sum_template.h"

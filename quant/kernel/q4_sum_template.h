@@ -13,16 +13,18 @@
  * make_digits(scales, n, exponent, digits):
  *	Integers of the scales, in steps of 16; whether the lowest digits are
  *	not all 0.
- * sum_as_floats(job, plan, sums), sum_as_integers(job, plan, sums):
- *	The job's columns of a block, without biases. They prefetch.
+ * sum_some(job, plans, n_bags, sums):
+ *	The job's columns of the first bags, without biases; returns how many
+ *	bags it did. It prefetches.
  * finish(job, sums, bias, divisor, out):
  *	Results, or the state of a bag in parts. A divisor of 0 is none.
  */
 #include "quant/kernel/q4_block.h"
 
+/* From the first on: -0 + x is x, whatever its sign. */
 static float sum_of_few(const float *biases, size_t n)
 {
-    float sum = 0;
+    float sum = n > 0 ? -0.0f : 0.0f;
     for (size_t i = 0; i < n; i++) {
         sum += biases[i];
     }
@@ -68,19 +70,17 @@ static void sum_bags(const struct kernel_job *job)
     struct q4_params params;
     _Alignas(64) struct q4_digits digits[Q4_MAX_DIGITS];
     struct q4_plan plans[KERNEL_BLOCK];
-    _Alignas(64) float sums[KERNEL_TILE_MAX];
-    uint8_t *out = job->out;
+    struct q4_sums sums;
+    size_t b = 0;
 
     collect(job, job->n_rows, &params);
     plan_bags(job, &params, digits, plans);
-    for (size_t b = 0; b < job->n_bags; b++) {
-        if (plans[b].integers) {
-            sum_as_integers(job, &plans[b], sums);
-        } else {
-            sum_as_floats(job, &plans[b], sums);
+    while (b < job->n_bags) {
+        unsigned n = sum_some(job, plans + b, job->n_bags - b, &sums);
+        for (unsigned i = 0; i < n; i++, b++) {
+            finish(job, sums.values + i * sums.stride, plans[b].bias,
+                   job->lengths != NULL ? (float)job->lengths[b] : 0,
+                   job->out + b * job->out_stride);
         }
-        finish(job, sums, plans[b].bias,
-               job->lengths != NULL ? (float)job->lengths[b] : 0, out);
-        out += job->out_stride;
     }
 }

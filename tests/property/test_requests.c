@@ -59,6 +59,10 @@ static struct nb_rows make_rows(uint32_t dim, uint32_t scales)
         uint8_t *param = memory + r * rows.stride + (dim + 1) / 2;
         float scale = (float)(rng_unit(&rng) + 0.01);
         float bias = (float)(rng_unit(&rng) * -8);
+        if (r % 8 == 0) { /* signs of zero count */
+            scale = -scale;
+            bias = -0.0f;
+        }
         if (scales == NB_SCALES_FP16) {
             put_u16(param, half_from_float(scale));
             put_u16(param + 2, half_from_float(bias));
@@ -173,8 +177,8 @@ static float sum_of_terms_in_order(const struct terms *terms)
 
     for (size_t i = 0; i < terms->n; i++) {
         volatile float product = terms->s[i] * terms->q[i];
-        sum += product;
-        bias += terms->b[i];
+        sum = i == 0 ? product : sum + product;
+        bias = i == 0 ? terms->b[i] : bias + terms->b[i];
     }
     return sum + bias;
 }
@@ -226,6 +230,7 @@ static struct result summed(const struct nb_rows *rows,
     struct result result = {0, 0, 0};
     struct terms terms = {.n = 0};
     double unit = 0;
+    bool any = false;
 
     for (uint32_t i = 0; i < length; i++) {
         const uint8_t *row =
@@ -241,7 +246,11 @@ static struct result summed(const struct nb_rows *rows,
             result.terms += fabs((double)w * (double)b);
         }
         if (i % WINDOW_IDS == WINDOW_IDS - 1 || i == length - 1) {
-            result.value += sum_of_terms(&terms);
+            float sum = sum_of_terms(&terms);
+            result.value = any && terms.n > 0 ? result.value + sum
+                           : terms.n > 0      ? sum
+                                              : result.value;
+            any = any || terms.n > 0;
             terms.n = 0;
         }
     }
