@@ -235,9 +235,8 @@ static json_t *table_object(const struct manifest_table *table)
                      "rows", (json_int_t)table->rows);
 }
 
-static char *dump(const struct manifest *manifest)
+static json_t *make_root(const struct manifest *manifest)
 {
-    char *text = NULL;
     json_t *list = json_array();
     for (size_t i = 0; i < manifest->n && list != NULL; i++) {
         if (json_array_append_new(list, table_object(&manifest->tables[i])) !=
@@ -247,29 +246,45 @@ static char *dump(const struct manifest *manifest)
         }
     }
     /* "o" takes the list over, and json_pack fails if it is NULL. */
-    json_t *root =
-        json_pack("{s:i, s:o}", "format", MANIFEST_FORMAT, "tables", list);
-    if (root != NULL) {
-        text = json_dumps(root, JSON_SORT_KEYS | JSON_INDENT(2));
+    return json_pack("{s:i, s:o}", "format", MANIFEST_FORMAT, "tables", list);
+}
+
+/* Into memory of our own: where json_dumps() grows its, it overlooks some
+ * failures, and the text lacks a piece. */
+static char *dump(const json_t *root, size_t *n)
+{
+    const size_t flags = JSON_SORT_KEYS | JSON_INDENT(2);
+    char *text = NULL;
+    *n = root != NULL ? json_dumpb(root, NULL, 0, flags) : 0;
+    if (*n > 0) {
+        text = malloc(*n + 1);
     }
-    json_decref(root);
+    if (text != NULL && json_dumpb(root, text, *n, flags) != *n) {
+        free(text);
+        text = NULL;
+    }
     return text;
 }
 
 int manifest_format(const struct manifest *manifest, char **text,
                     struct nb_errctx *err)
 {
+    size_t n;
     if (manifest->n > MANIFEST_TABLES_MAX) {
         return nb_fail(err, NB_ERR_TOO_LARGE, "%zu tables, over %u",
                        manifest->n, MANIFEST_TABLES_MAX);
     }
-    char *dumped = dump(manifest);
+    json_t *root = make_root(manifest);
+    char *dumped = dump(root, &n);
+    json_decref(root);
     if (dumped == NULL) {
         return nb_fail(err, NB_ERR_NOMEM, "manifest: out of memory");
     }
-    if (strlen(dumped) > MANIFEST_BYTES_MAX) {
+    dumped[n] = '\0';
+    if (n >= MANIFEST_BYTES_MAX) {
         free(dumped);
-        return nb_fail(err, NB_ERR_TOO_LARGE, "the manifest is over %u bytes",
+        return nb_fail(err, NB_ERR_TOO_LARGE,
+                       "the manifest is %zu bytes, over %u", n,
                        MANIFEST_BYTES_MAX);
     }
     *text = dumped;

@@ -23,6 +23,7 @@ static struct {
     atomic_size_t calls;
     atomic_bool given;
     atomic_size_t cap;
+    atomic_bool skip_syncs;
     size_t n; /* the rest is written while no fault is armed */
     int error;
     bool for_good;
@@ -48,6 +49,11 @@ bool faults_disarm(void)
 void faults_hook_map(void (*hook)(void))
 {
     faults.map_hook = hook;
+}
+
+void faults_skip_syncs(bool skip)
+{
+    atomic_store(&faults.skip_syncs, skip);
 }
 
 void faults_cap_transfers(size_t max)
@@ -106,7 +112,6 @@ WRAP(FAULT_READ, ssize_t, -1, pread, (int fd, void *to, size_t n, off_t offset),
 WRAP(FAULT_WRITE, ssize_t, -1, pwrite,
      (int fd, const void *from, size_t n, off_t offset),
      (fd, from, capped(n), offset))
-WRAP(FAULT_SYNC, int, -1, fsync, (int fd), (fd))
 WRAP(FAULT_RENAME, int, -1, renameat,
      (int old_dir, const char *old, int new_dir, const char *new),
      (old_dir, old, new_dir, new))
@@ -131,6 +136,16 @@ WRAP(FAULT_THREAD, int, faults.error, pthread_create,
      (pthread_t * thread, const pthread_attr_t *attributes,
       void *(*run)(void *), void *arg),
      (thread, attributes, run, arg))
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+    if (fails(FAULT_SYNC)) {
+        return -1;
+    }
+    return atomic_load(&faults.skip_syncs) ? 0 : __real_fsync(fd);
+}
 
 /* The mode is passed on whether it was given or not, as the C library does. */
 int __real_open(const char *path, int flags, ...);

@@ -306,7 +306,7 @@ START_TEST(a_broken_version_falls_back)
     ck_assert_ptr_nonnull(strstr(skipped, "4: "));
     ck_assert_ptr_nonnull(strstr(skipped, "4/manifest.json: No such file"));
     ck_assert_ptr_nonnull(third);
-    ck_assert_ptr_nonnull(strstr(third, "3/a.nbt: row"));
+    ck_assert_msg(strstr(third, "in the row section") != NULL, "%s", third);
     /* A flipped bit of the rows is not looked for there. */
     ck_assert_int_eq(model_repo_open_serving(repo, "m", TABLE_VERIFY_HEADER,
                                              NULL, NULL, &serving, &err),
