@@ -9,10 +9,12 @@ import unittest
 import nibble_test
 from nibble_test import nibble
 
-COMMANDS = ["quantize", "inspect", "verify", "eval", "export", "lookup",
-            "pool", "status", "help", "version"]
+COMMANDS = ["quantize", "inspect", "verify", "eval", "export", "publish",
+            "pin", "lookup", "pool", "status", "help", "version"]
 # Enough of each command to get to the option that is wrong.
 QUANTIZE = ["quantize", "--input", "in", "--output", "out"]
+PUBLISH = ["publish", "--repo", "r", "--model", "m"]
+PIN = ["pin", "--repo", "r", "--model", "m"]
 LOOKUP = ["lookup", "--table", "t"]
 POOL = ["pool", "--table", "t"]
 
@@ -26,6 +28,18 @@ WRONG = [
     (["verify", "--fast", "a"], "no option '--fast'"),
     (["verify", "-x", "a"], "no option"),
     (["verify", "--help=x", "a"], "no option"),
+    (PUBLISH, "no TABLE=FILE.nbt given"),
+    (PUBLISH + ["user.nbt"], "'user.nbt' is not TABLE=FILE.nbt"),
+    (PUBLISH + ["a=x", "=user.nbt"], "'=user.nbt' is not TABLE=FILE.nbt"),
+    (PUBLISH + ["user="], "'user=' is not TABLE=FILE.nbt"),
+    (PUBLISH + ["--version", "0", "a=x"], "--version: '0' is not a whole"),
+    (PUBLISH + ["--keep", "0", "a=x"], "--keep: '0' is not a whole number"),
+    (["publish", "--model", "m", "a=x"], "--repo is missing"),
+    (["publish", "--repo", "r", "a=x"], "--model is missing"),
+    (PIN, "one of --version and --latest, not none"),
+    (PIN + ["--latest", "--version", "1"], "not both"),
+    (PIN + ["--version", "x"], "--version: 'x' is not a whole number from 1"),
+    (PIN + ["--latest", "m"], "one operand too many"),
     (["eval", "a"], "--against is missing"),
     (["eval", "a", "--against"], "--against needs a value"),
     (["export", "a", "--output", "b"], "--format is missing"),

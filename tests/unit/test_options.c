@@ -77,6 +77,26 @@ START_TEST(flags_in_both_forms)
 }
 END_TEST
 
+START_TEST(a_repository_instead_of_tables)
+{
+    struct options options;
+    enum options_action action;
+    env_name = NULL;
+    ck_assert_int_eq(parse("--repo r", &options, &action), 0);
+    ck_assert_str_eq(options.repo, "r");
+    ck_assert_uint_eq(options.models.n, 0);
+    ck_assert_int_eq(options_verify(&options), TABLE_VERIFY_FULL);
+    options_fini(&options);
+    ck_assert_int_eq(parse("--repo r --model m --model=n --verify header",
+                           &options, &action),
+                     0);
+    ck_assert_uint_eq(options.models.n, 2);
+    ck_assert_str_eq(options.models.items[1], "n");
+    ck_assert_int_eq(options_verify(&options), TABLE_VERIFY_HEADER);
+    options_fini(&options);
+}
+END_TEST
+
 START_TEST(environment_below_flags)
 {
     struct options options;
@@ -117,6 +137,15 @@ static const struct {
     const char *text;
 } wrong[] = {
     {"", "--repo DIR or --table NAME=FILE is missing; see nibbled --help"},
+    {"--repo=", "--repo DIR or --table NAME=FILE is missing; see nibbled "
+                "--help"},
+    {"--repo r --table a=x", "--repo and --table do not go together"},
+    {"--table a=x --model m", "--model: there is no --repo"},
+    {"--repo r --model m --model n --model m", "--model: 'm' is given twice"},
+    {"--repo r --model ../m",
+     "--model: '../m' is not a name of 1 to 128 letters, digits, '_', '.', "
+     "'-'"},
+    {"--repo r --verify none", "--verify: 'none' is neither full nor header"},
     {"-x", "'-x' is not an option; see nibbled --help"},
     {"--", "no option '--'; see nibbled --help"},
     {"--loopsy 1", "no option '--loopsy'; see nibbled --help"},
@@ -190,6 +219,7 @@ static Suite *make_suite(void)
     TCase *tcase = tcase_create("options");
     tcase_add_test(tcase, defaults);
     tcase_add_test(tcase, flags_in_both_forms);
+    tcase_add_test(tcase, a_repository_instead_of_tables);
     tcase_add_test(tcase, environment_below_flags);
     tcase_add_test(tcase, help_and_version_win);
     tcase_add_loop_test(tcase, wrong_usage, 0,

@@ -1,0 +1,401 @@
+# Copyright the nibble authors.
+# SPDX-License-Identifier: Apache-2.0
+"""publish and pin, inspect and verify of versions, and nibbled --repo."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import unittest
+
+import nibble_test
+from nibble_test import (LOOKUP, NIBBLE, NIBBLED, NOT_FOUND, STATUS, nibble,
+                         run, scratch_path)
+from proto import nibble_pb2 as pb
+
+DIM = 16
+
+
+def tree(path):
+    """Every path below a directory, with what is in the files."""
+    found = {}
+    for directory, directories, files in os.walk(path):
+        for name in directories + files:
+            full = os.path.join(directory, name)
+            found[full] = None
+            if os.path.isfile(full):
+                with open(full, "rb") as file:
+                    found[full] = file.read()
+    return found
+
+
+def damage(path, at):
+    os.chmod(path, 0o600)
+    with open(path, "r+b") as file:
+        file.seek(at, os.SEEK_SET if at >= 0 else os.SEEK_END)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+class RepoTest(nibble_test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # Every version has other values, and another number of rows.
+        cls.tables = [nibble_test.table(
+            nibble_test.random_rows(40 + i, DIM, seed=i)) for i in range(4)]
+        cls.rows = [nibble_test.exported(table) for table in cls.tables]
+
+    def setUp(self):
+        self.repo = scratch_path(".repo")
+        os.mkdir(self.repo)
+
+    def publish(self, i, *options, model="m", names=("t",)):
+        done = nibble("publish", "--repo", self.repo, "--model", model,
+                      "--json", *options,
+                      *["%s=%s" % (name, self.tables[i]) for name in names])
+        self.assertEqual(done.stdout.count("\n"), 1)
+        return json.loads(done.stdout)
+
+    def fails(self, *arguments, words=(), **options):
+        """Status 1 and one line that holds the words."""
+        done = nibble(*arguments, check=False, **options)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(done.stdout, "")
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+
+    def publish_fails(self, *operands, words=(), **options):
+        before = tree(self.repo)
+        self.fails("publish", "--repo", self.repo, "--model", "m", *operands,
+                   words=words, **options)
+        after = tree(self.repo)
+        after.pop(self.path(), None)  # of a model, made for its first version
+        before.pop(self.path(), None)
+        self.assertEqual(before, after)
+
+    def pin(self, *options, model="m"):
+        return nibble("pin", "--repo", self.repo, "--model", model, *options)
+
+    def path(self, *parts, model="m"):
+        return os.path.join(self.repo, model, *[str(p) for p in parts])
+
+    def versions(self, model="m"):
+        return sorted(os.listdir(self.path(model=model)))
+
+    def serve_repo(self, *options, **named):
+        return self.serve({}, "--repo", self.repo, *options, **named)
+
+    def serving(self, server, model=""):
+        """Version and values of the first rows of table t."""
+        request = pb.LookupRequest(model=model)
+        request.features.add(table="t", ids=range(40))
+        blocks = self.connect(server).call(LOOKUP, request).blocks()
+        return blocks.version, blocks.blocks[0].values
+
+    def expect(self, server, version, i, model=""):
+        self.assertEqual(self.serving(server, model),
+                         (version, self.rows[i][:40].tobytes()))
+
+    # ---- publish ----------------------------------------------------------
+
+    def test_publish_and_what_it_says(self):
+        first = self.publish(0, names=("user", "item"))
+        self.assertEqual(first["version"], 1)
+        self.assertEqual([t["name"] for t in first["tables"]],
+                         ["item", "user"])
+        self.assertEqual(first["tables"][0]["rows"], 40)
+        self.assertEqual(first["tables"][0]["file"], "item.nbt")
+        self.assertEqual(first["file_bytes"],
+                         2 * os.path.getsize(self.tables[0]))
+        self.assertFalse(first["dry_run"])
+        with open(self.path(1, "manifest.json")) as file:
+            manifest = json.load(file)
+        self.assertEqual([t["name"] for t in manifest["tables"]],
+                         ["item", "user"])
+        self.assertEqual(set(manifest["tables"][0]),
+                         {"name", "file", "bytes", "rows", "dim", "codec",
+                          "checksum"})
+        with open(self.tables[0], "rb") as a, \
+                open(self.path(1, "user.nbt"), "rb") as b:
+            self.assertEqual(a.read(), b.read())
+        # The same tables make the same manifest.
+        self.publish(0, names=("item", "user"))
+        with open(self.path(1, "manifest.json"), "rb") as a, \
+                open(self.path(2, "manifest.json"), "rb") as b:
+            self.assertEqual(a.read(), b.read())
+        done = nibble("publish", "--repo", self.repo, "--model", "m",
+                      "--keep", "1", "t=" + self.tables[1])
+        for words in ("published %s/3: 1 table, 41 rows" % self.path(),
+                      "deleted version 1\n", "deleted version 2\n"):
+            self.assertIn(words, done.stdout)
+        self.assertEqual(done.stderr, "")
+
+    def test_dry_run_changes_nothing(self):
+        plan = self.publish(0, "--dry-run")
+        self.assertEqual((plan["version"], plan["dry_run"]), (1, True))
+        self.assertEqual(os.listdir(self.repo), [])
+        self.publish(0)
+        self.publish(1)
+        before = tree(self.repo)
+        plan = self.publish(2, "--dry-run", "--keep", "2")
+        self.assertEqual((plan["version"], plan["deleted"]), (3, [1]))
+        self.assertEqual(tree(self.repo), before)
+        self.publish_fails("--dry-run", "--version", "2",
+                           "t=" + self.tables[0],
+                           words=["version 2 is there already"])
+        self.publish_fails("--dry-run", "t=/no/such/file",
+                           words=["/no/such/file"])
+
+    def test_publish_refusals(self):
+        good = "t=" + self.tables[0]
+        bad = scratch_path(".nbt")
+        shutil.copy(self.tables[0], bad)
+        damage(bad, -1)
+        self.publish_fails("t=" + bad, words=[bad])
+        self.publish_fails(good, "u=" + bad, words=[bad])
+        self.publish_fails("t=" + os.path.dirname(bad),
+                           words=["is a directory"])
+        self.publish_fails(good, good, words=["table 't' is given twice"])
+        self.publish_fails(".t=" + self.tables[0], words=["table '.t'"])
+        self.publish_fails("a/b=" + self.tables[0], words=["table 'a/b'"])
+        for name in ("..", ".m", "a/b", ""):
+            self.fails("publish", "--repo", self.repo, "--model", name, good,
+                       words=["model '%s'" % name])
+        self.fails("publish", "--repo", "/no/such/repo", "--model", "m", good,
+                   words=["/no/such/repo/m", "No such file"])
+        os.symlink("loop", os.path.join(self.repo, "loop"))
+        self.fails("publish", "--repo", self.repo, "--model", "loop", good,
+                   words=["/loop: ", "cannot open"])
+        self.fails("publish", "--repo", os.path.join(self.repo, "loop"),
+                   "--model", "m", good, words=["symbolic links"])
+
+    def test_disk_full(self):
+        self.publish(0)
+        size = os.path.getsize(self.tables[1])
+        for limit in (0, 100, size - 1):
+            self.publish_fails("t=" + self.tables[1],
+                               words=["t.nbt: cannot write: File too large"],
+                               limit=(resource.RLIMIT_FSIZE, limit))
+        self.assertEqual(self.publish(1)["version"], 2)
+
+    def test_publishers_at_a_time(self):
+        n = 8
+        running = [subprocess.Popen(
+            [NIBBLE, "publish", "--repo", self.repo, "--model", "m", "--json",
+             "--keep", "3", "t=" + self.tables[i % 4]],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for i in range(n)]
+        got = []
+        for process in running:
+            out, error = process.communicate(timeout=nibble_test.DEADLINE_S)
+            self.assertEqual(process.returncode, 0, error)
+            got.append(json.loads(out))
+        self.assertEqual(sorted(report["version"] for report in got),
+                         list(range(1, n + 1)))
+        self.assertEqual(sorted(v for r in got for v in r["deleted"]),
+                         list(range(1, n - 2)))
+        self.assertEqual(self.versions(), ["6", "7", "8"])
+        for version in self.versions():
+            nibble("verify", self.path(version))
+
+    @unittest.skipIf(os.geteuid() == 0, "root is denied nothing")
+    def test_permission_denied(self):
+        self.publish(0)
+        os.chmod(self.path(), 0o500)
+        self.addCleanup(os.chmod, self.path(), 0o700)
+        self.publish_fails("t=" + self.tables[1],
+                           words=[self.path(), "Permission denied"])
+
+    # ---- pin --------------------------------------------------------------
+
+    def test_pin(self):
+        for i in range(3):
+            self.publish(i)
+        self.assertIn("pinned to version 1",
+                      self.pin("--version", "1").stdout)
+        with open(self.path("SERVING")) as file:
+            self.assertEqual(file.read(), "1\n")
+        self.assertEqual(self.publish(3, "--keep", "1")["deleted"], [2, 3])
+        self.assertIn("not pinned", self.pin("--latest").stdout)
+        self.assertEqual(self.versions(), ["1", "4"])
+        self.fails("pin", "--repo", self.repo, "--model", "m", "--version",
+                   "2", words=["there is no version 2"])
+        self.fails("pin", "--repo", self.repo, "--model", "n", "--latest",
+                   words=["/n: ", "No such file"])
+        damage(self.path(4, "t.nbt"), 4096)
+        self.fails("pin", "--repo", self.repo, "--model", "m", "--version",
+                   "4", words=["4/t.nbt: checksum mismatch in the row"])
+        self.assertNotIn("SERVING", self.versions())
+
+    # ---- inspect, verify --------------------------------------------------
+
+    def test_inspect_and_verify_a_version(self):
+        self.publish(1, names=("a", "b"))
+        done = nibble("verify", self.path(1))
+        self.assertIn("whole, 2 tables, 82 rows", done.stdout)
+        text = nibble("inspect", self.path(1)).stdout
+        for words in ("2 tables, 82 rows", "normalized l2 loss", "q4"):
+            self.assertIn(words, text)
+        report = json.loads(nibble("inspect", "--json", self.path(1)).stdout)
+        self.assertEqual((report["rows"], len(report["tables"])), (82, 2))
+        self.assertEqual(report["tables"][1]["name"], "b")
+        self.assertGreater(report["tables"][1]["nl2"], 0)
+        self.assertEqual(report["directory"], self.path(1))
+
+    def test_verify_finds_every_flipped_bit(self):
+        self.publish(0, names=("a", "b"))
+        path = self.path(1, "b.nbt")
+        with open(path, "rb") as file:
+            whole = file.read()
+        os.chmod(path, 0o600)
+        places = list(range(0, 200, 7)) + list(range(4096, len(whole), 61))
+        for at in places + [len(whole) - 1]:
+            damage(path, at)
+            self.fails("verify", self.path(1), words=["1/b.nbt: "])
+            damage(path, at)
+        nibble("verify", self.path(1))
+        with open(path, "wb") as file:
+            file.write(whole[:-1])
+        self.fails("verify", self.path(1), words=["1/b.nbt: "])
+        os.unlink(path)
+        self.fails("verify", self.path(1), words=["1/b.nbt: No such file"])
+        os.unlink(self.path(1, "manifest.json"))
+        self.fails("verify", self.path(1), words=["1/manifest.json: No such"])
+        self.fails("inspect", self.path(1), words=["1/manifest.json: No such"])
+
+    # ---- the server -------------------------------------------------------
+
+    def start_fails(self, *arguments, words=()):
+        done = run(NIBBLED, "--repo", self.repo, "--listen", "127.0.0.1:0",
+                   *arguments, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr.splitlines()[-1])
+
+    def test_serves_every_model(self):
+        for i in range(2):
+            self.publish(i, model="one")
+        self.publish(2, "--version", "9", model="two")
+        server = self.serve_repo(loops=2)
+        self.expect(server, 2, 1, model="one")
+        self.expect(server, 9, 2, model="two")
+        peer = self.connect(server)
+        models = {m.name: m for m in peer.status().models}
+        self.assertEqual({(m.name, m.version, m.choice, m.tables[0].rows)
+                          for m in models.values()},
+                         {("one", 2, "latest", 41), ("two", 9, "latest", 42)})
+        got = peer.call(STATUS, pb.StatusRequest(model="two"))
+        status = pb.StatusReply.FromString(got.body)
+        self.assertEqual([m.name for m in status.models], ["two"])
+        # Who names no model, or none there is, is told which there are.
+        request = pb.LookupRequest()
+        request.features.add(table="t", ids=[0])
+        self.assert_error(peer.call(LOOKUP, request), NOT_FOUND, "model: ",
+                          "one, two")
+        request.model = "three"
+        self.assert_error(peer.call(LOOKUP, request), NOT_FOUND,
+                          "model: no model 'three', there is one, two")
+        self.assert_error(peer.call(STATUS, pb.StatusRequest(model="x")),
+                          NOT_FOUND, "model: no model 'x'")
+        request.model, request.version = "two", 2
+        self.assert_error(peer.call(LOOKUP, request), NOT_FOUND, "version: 2")
+        log = server.log()
+        self.assertIn("event=model name=one version=2 choice=latest tables=1",
+                      log)
+        self.assertIn("event=table name=t codec=q4 rows=42", log)
+        shown = nibble("status", "--server", server.address).stdout
+        self.assertIn("model two, version 9, 1 table (latest)", shown)
+        shown = nibble("status", "--server", server.address, "--json").stdout
+        self.assertEqual([m["choice"] for m in json.loads(shown)["models"]],
+                         ["latest", "latest"])
+
+    def test_serves_the_models_that_are_named(self):
+        for model in ("a", "b", "c"):
+            self.publish(0, model=model)
+        server = self.serve_repo("--model", "c")
+        self.expect(server, 1, 0)  # the only model needs no name
+        self.assertEqual([m.name for m in self.connect(server).status().models],
+                         ["c"])
+        server = self.serve_repo(env={"NIBBLED_MODEL": "a,b"})
+        self.expect(server, 1, 0, model="b")
+        self.start_fails("--model", "d", words=["model d: ", "No such file"])
+
+    def test_a_pin_is_served(self):
+        for i in range(3):
+            self.publish(i)
+        self.pin("--version", "2")
+        server = self.serve_repo()
+        self.expect(server, 2, 1)
+        self.assertEqual(self.connect(server).status().models[0].choice,
+                         "pinned")
+        self.pin("--latest")
+        self.expect(self.serve_repo(), 3, 2)
+
+    def test_falls_back_to_the_last_whole_version(self):
+        for i in range(4):
+            self.publish(i)
+        damage(self.path(4, "t.nbt"), 4096)
+        os.unlink(self.path(3, "t.nbt"))
+        server = self.serve_repo()
+        self.expect(server, 2, 1)
+        for version, words in ((4, "checksum"), (3, "No such file")):
+            self.assertRegex(server.log(),
+                             r"level=error event=skip-version model=m "
+                             r"version=%d reason=.*%s" % (version, words))
+        # The rows are not read then.
+        server = self.serve_repo("--verify", "header")
+        self.assertEqual(self.serving(server)[0], 4)
+
+    def test_a_broken_pin_is_not_replaced(self):
+        self.publish(0)
+        self.publish(1)
+        self.pin("--version", "2")
+        damage(self.path(2, "t.nbt"), 4096)
+        self.start_fails(words=["model m: pinned to version 2: ", "2/t.nbt"])
+
+    def test_a_broken_model_does_not_take_the_others_away(self):
+        self.publish(0, model="bad")
+        self.publish(1, model="good")
+        os.unlink(self.path(1, "manifest.json", model="bad"))
+        os.mkdir(os.path.join(self.repo, "empty"))
+        server = self.serve_repo()
+        self.expect(server, 1, 1)
+        self.assertRegex(server.log(), "event=skip-model name=bad reason=")
+        self.assertRegex(server.log(), "event=skip-model name=empty reason=")
+        self.start_fails("--model", "good", "--model", "bad",
+                         words=["model bad: ", "1/manifest.json"])
+
+    def test_nothing_to_serve(self):
+        self.start_fails(words=[self.repo, "there is no model in it"])
+        os.mkdir(self.path())
+        self.start_fails(words=["model m: ", "has no version"])
+        os.rmdir(self.path())
+        os.rmdir(self.repo)
+        self.start_fails(words=[self.repo, "No such file"])
+
+    def test_unfinished_and_unknown_are_left_alone(self):
+        self.publish(0)
+        for name in (".publish-1", ".deleted-1", "notes"):
+            shutil.copytree(self.path(1), self.path(name))
+        with open(os.path.join(self.repo, "README"), "w"):
+            pass
+        with open(self.path("7"), "w"):
+            pass
+        before = tree(self.repo)
+        server = self.serve_repo()
+        self.expect(server, 1, 0)
+        self.assertEqual(tree(self.repo), before)
+
+    def test_a_deleted_version_is_served_on(self):
+        self.publish(0)
+        server = self.serve_repo()
+        self.publish(1, "--keep", "1")
+        self.assertEqual(self.versions(), ["2"])
+        self.expect(server, 1, 0)
+
+
+if __name__ == "__main__":
+    nibble_test.main()

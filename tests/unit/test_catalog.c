@@ -1,0 +1,101 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "server/catalog.h"
+
+#include "tests/lib/run_suite.h"
+
+static struct catalog *catalog;
+
+static void setup(void)
+{
+    ck_assert_int_eq(catalog_create(&catalog), 0);
+}
+
+static void teardown(void)
+{
+    catalog_unref(catalog);
+}
+
+static int add(const char *name, uint64_t version, enum catalog_choice choice)
+{
+    struct table_set *set;
+    ck_assert_int_eq(table_set_create(name, version, 1, &set), 0);
+    int rv = catalog_add(catalog, set, choice);
+    table_set_unref(set);
+    return rv;
+}
+
+START_TEST(models_are_found_by_name)
+{
+    static const char *const names[] = {"m", "b", "z", "a", "B"};
+    static const char *const sorted[] = {"B", "a", "b", "m", "z"};
+    for (size_t i = 0; i < 5; i++) {
+        ck_assert_int_eq(add(names[i], i + 1, CATALOG_LATEST), 0);
+    }
+    ck_assert_uint_eq(catalog_n(catalog), 5);
+    for (size_t i = 0; i < 5; i++) {
+        const struct catalog_entry *entry = catalog_find(catalog, sorted[i]);
+        ck_assert_ptr_eq(entry, catalog_at(catalog, i));
+        ck_assert_str_eq(table_set_model(entry->tables), sorted[i]);
+    }
+    ck_assert_uint_eq(table_set_version(catalog_find(catalog, "z")->tables), 3);
+    ck_assert_ptr_null(catalog_find(catalog, "c"));
+    ck_assert_ptr_null(catalog_find(catalog, "zz"));
+    ck_assert_int_eq(add("a", 9, CATALOG_PINNED), NB_ERR_INVALID);
+    ck_assert_uint_eq(catalog_n(catalog), 5);
+}
+END_TEST
+
+START_TEST(an_empty_name_is_the_only_model)
+{
+    ck_assert_ptr_null(catalog_find(catalog, ""));
+    add("m", 1, CATALOG_PINNED);
+    ck_assert_ptr_eq(catalog_find(catalog, ""), catalog_at(catalog, 0));
+    ck_assert_int_eq(catalog_find(catalog, "")->choice, CATALOG_PINNED);
+    add("n", 1, CATALOG_FILES);
+    ck_assert_ptr_null(catalog_find(catalog, ""));
+}
+END_TEST
+
+START_TEST(names_are_cut_to_fit)
+{
+    char text[16];
+    catalog_names(catalog, text, sizeof(text));
+    ck_assert_str_eq(text, "");
+    add("aaa", 1, CATALOG_FILES);
+    add("bbb", 1, CATALOG_FILES);
+    catalog_names(catalog, text, sizeof(text));
+    ck_assert_str_eq(text, "aaa, bbb");
+    add("cccccccc", 1, CATALOG_FILES);
+    catalog_names(catalog, text, sizeof(text));
+    ck_assert_str_eq(text, "aaa, bbb, ...");
+    catalog_names(catalog, text, 10);
+    ck_assert_str_eq(text, "...");
+}
+END_TEST
+
+START_TEST(references_keep_the_models)
+{
+    add("m", 7, CATALOG_LATEST);
+    struct catalog *other = catalog_ref(catalog);
+    catalog_unref(catalog);
+    ck_assert_uint_eq(table_set_version(catalog_at(other, 0)->tables), 7);
+    ck_assert_str_eq(catalog_choice_name(CATALOG_FILES), "files");
+    ck_assert_str_eq(catalog_choice_name(CATALOG_LATEST), "latest");
+    ck_assert_str_eq(catalog_choice_name(CATALOG_PINNED), "pinned");
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("catalog");
+    TCase *tcase = tcase_create("catalog");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, models_are_found_by_name);
+    tcase_add_test(tcase, an_empty_name_is_the_only_model);
+    tcase_add_test(tcase, names_are_cut_to_fit);
+    tcase_add_test(tcase, references_keep_the_models);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
