@@ -52,6 +52,30 @@ struct candidate candidate_baseline(uint32_t dim)
     return candidate;
 }
 
+static int check_scales(const struct candidate *candidate, float max_abs)
+{
+    struct nb_format format = candidate->format;
+    size_t at;
+    format.dim = 1;
+    return nb_check_values(&format, NULL, &max_abs, 1, &at);
+}
+
+int candidate_fit(struct candidate *candidate, float max_abs)
+{
+    int rv = check_scales(candidate, max_abs);
+    if (rv == NB_ERR_OVERFLOW && candidate->other_scales) {
+        struct candidate other = *candidate;
+        other.format.scales = candidate->format.scales == NB_SCALES_FP16
+                                  ? NB_SCALES_FP32
+                                  : NB_SCALES_FP16;
+        rv = check_scales(&other, max_abs);
+        if (rv == 0) {
+            *candidate = other;
+        }
+    }
+    return rv;
+}
+
 bool candidate_same(const struct candidate *a, const struct candidate *b)
 {
     return a->format.codec == b->format.codec &&

@@ -39,6 +39,10 @@ void candidate_list_fini(struct candidate_list *list);
 /* q4 by greedy search: what others are held against. */
 struct candidate candidate_baseline(uint32_t dim);
 
+/* Takes the candidate's other scales if those it has do not hold values up to
+ * max_abs. NB_ERR_OVERFLOW if none do. */
+int candidate_fit(struct candidate *candidate, float max_abs);
+
 bool candidate_same(const struct candidate *a, const struct candidate *b);
 
 #endif

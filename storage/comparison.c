@@ -3,6 +3,7 @@
 
 #include "storage/comparison.h"
 
+#include <math.h>
 #include <stdbool.h>
 
 #define PROBE_ROWS 8u /* that tell how slow a candidate is */
@@ -36,21 +37,21 @@ static int need_rows(struct run *run, unsigned k)
                              &run->at[k].rows, run->err);
 }
 
-/* Tries a candidate, and then its other scales if the first overflow. */
-static int try_scales(const struct run *run, const struct trial_rows *rows,
-                      struct compared *line)
+/* Tries a candidate, unless its scales do not hold the values. */
+static int try_fitting(const struct run *run, const struct trial_rows *rows,
+                       struct compared *line)
 {
+    const struct comparison *comparison = run->comparison;
     line->n_rows = trial_rows_n(rows);
-    line->rv = trial_run(rows, &line->candidate, run->comparison->threads,
-                         &line->result, run->err);
-    if (line->rv == NB_ERR_OVERFLOW && line->candidate.other_scales) {
-        line->candidate.format.scales =
-            line->candidate.format.scales == NB_SCALES_FP16 ? NB_SCALES_FP32
-                                                            : NB_SCALES_FP16;
-        line->rv = trial_run(rows, &line->candidate, run->comparison->threads,
-                             &line->result, run->err);
+    line->rv = candidate_fit(&line->candidate, comparison->sample->max_abs);
+    if (line->rv != 0) {
+        return line->rv == NB_ERR_OVERFLOW
+                   ? 0
+                   : nb_fail(run->err, line->rv, "%s: %s",
+                             line->candidate.codec, nb_strerror(line->rv));
     }
-    return line->rv == NB_ERR_OVERFLOW ? 0 : line->rv;
+    return trial_run(rows, &line->candidate, comparison->threads, &line->result,
+                     run->err);
 }
 
 /* How often to halve the rows to keep the budget. A candidate that fails on
@@ -60,7 +61,8 @@ static int choose_halvings(struct run *run, const struct compared *line,
 {
     struct compared probe = {.candidate = line->candidate};
     *k = 0;
-    if (n_rows_at(run, 1) < COMPARISON_ROWS_LEAST) {
+    if (n_rows_at(run, 1) < COMPARISON_ROWS_LEAST ||
+        isinf(run->comparison->budget_seconds)) {
         return 0;
     }
     int rv = run->probe != NULL
@@ -68,7 +70,7 @@ static int choose_halvings(struct run *run, const struct compared *line,
                  : trial_rows_create(run->comparison->sample, PROBE_ROWS,
                                      &run->probe, run->err);
     if (rv == 0) {
-        rv = try_scales(run, run->probe, &probe);
+        rv = try_fitting(run, run->probe, &probe);
     }
     if (rv != 0 || probe.rv != 0) {
         return rv;
@@ -90,7 +92,7 @@ static int need_baseline(struct run *run, unsigned k)
     }
     at->baseline.candidate = candidate_baseline(run->comparison->sample->dim);
     at->measured = true;
-    return try_scales(run, at->rows, &at->baseline);
+    return try_fitting(run, at->rows, &at->baseline);
 }
 
 static int run_candidate(struct run *run, struct compared *line)
@@ -110,9 +112,10 @@ static int run_candidate(struct run *run, struct compared *line)
     if (candidate_same(&line->candidate, &baseline->candidate)) {
         *line = *baseline;
     } else {
-        rv = try_scales(run, run->at[k].rows, line);
+        rv = try_fitting(run, run->at[k].rows, line);
     }
     line->baseline = baseline->result.losses.stats.nl2;
+    line->baseline_bags = baseline->result.bags;
     return rv;
 }
 

@@ -15,16 +15,18 @@
 /* One candidate's line. */
 struct compared {
     struct candidate candidate; /* with the scales it was tried with */
-    int rv;                     /* of trial_run(); if not 0, no result */
+    int rv; /* NB_ERR_OVERFLOW: no scales hold the values, no result */
     struct trial_result result;
-    size_t n_rows;   /* of the sample that it was tried on */
-    double baseline; /* nl2 of candidate_baseline() on the same rows */
+    size_t n_rows;                   /* of the sample that it was tried on */
+    double baseline;                 /* nl2 of candidate_baseline() on these */
+    struct bag_errors baseline_bags; /* likewise */
 };
 
 struct comparison {
     const struct row_sample *sample;
     const struct candidate_list *list;
-    double budget_seconds; /* of encoding a candidate may take; see below */
+    double budget_seconds; /* of encoding a candidate may take; see below.
+                            * INFINITY: all rows, whatever it takes */
     unsigned threads;
     progress_fn *progress; /* may be NULL */
     void *progress_arg;
@@ -35,9 +37,8 @@ struct comparison {
 /*
  * Tries each of the list; lines[i] is of list->items[i]. A candidate too slow
  * for the budget is tried on a half, a quarter... of the rows, spread evenly.
- * One whose scales do not hold the values is tried with the other type, where
- * it has one. NB_ERR_NOMEM and errors of trial_run() but NB_ERR_OVERFLOW,
- * which only ends that candidate.
+ * One whose scales do not hold all values of the source is tried with the other
+ * type, where it has one. Errors of trial_run().
  */
 int comparison_run(const struct comparison *comparison, struct compared *lines,
                    struct nb_errctx *err);

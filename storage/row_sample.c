@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "quant/checked.h"
+#include "quant/half.h"
 #include "storage/block_encode.h"
 #include "storage/error_sums.h"
 #include "storage/mix64.h"
@@ -39,6 +40,7 @@ struct sampler {
     double left_out; /* greatest priority that is */
     uint64_t n_source;
     uint64_t n_nonfinite;
+    uint32_t max_bits; /* of the greatest |x| */
 };
 
 size_t row_sample_rows(uint32_t dim)
@@ -155,6 +157,17 @@ static void show_progress(const struct sampler *sampler)
     options->progress(options->progress_arg, &progress);
 }
 
+/* Bits of finite floats without sign are in the order of the floats, and their
+ * greatest is found by vectors, where that of floats is not. */
+static uint32_t max_bits_of(const float *values, size_t n, uint32_t max)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits = float_bits(values[i]) & 0x7fffffffu;
+        max = bits > max ? bits : max;
+    }
+    return max;
+}
+
 static int read_rows(struct sampler *sampler, float *values, double *weights)
 {
     const struct sample_options *options = sampler->options;
@@ -168,6 +181,8 @@ static int read_rows(struct sampler *sampler, float *values, double *weights)
         }
         if (rv == 0) {
             sampler->n_nonfinite += zero_nonfinite(values, n * sampler->dim);
+            sampler->max_bits =
+                max_bits_of(values, n * sampler->dim, sampler->max_bits);
         }
         for (size_t i = 0; i < n && rv == 0; i++) {
             rv = offer(sampler, weights[i], values + i * sampler->dim);
@@ -251,6 +266,7 @@ static int complete(struct sampler *sampler, struct row_sample *sample)
         .dim = sampler->dim,
         .n_source = sampler->n_source,
         .n_nonfinite = sampler->n_nonfinite,
+        .max_abs = float_from_bits(sampler->max_bits),
         .rows = calloc(sampler->n, sizeof(*made.rows)),
         .weight = sampler->options->weights != NULL
                       ? calloc(sampler->n, sizeof(*made.weight))

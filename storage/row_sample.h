@@ -29,6 +29,7 @@ struct row_sample {
     uint32_t dim;
     uint64_t n_source;    /* rows of the source */
     uint64_t n_nonfinite; /* values of the source that count as 0 */
+    float max_abs;        /* greatest |x| of the source */
 };
 
 /* What to read. A plain parameter struct. */

@@ -178,6 +178,7 @@ static int commit(struct build *build, struct table_stats *stats)
         .source_rows = build->n_rows,
         .n_nonfinite = build->n_nonfinite,
         .stats = *stats,
+        .choice = options->choice,
     };
     char *metadata;
     int rv = table_metadata_format(&origin, &metadata);

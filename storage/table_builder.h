@@ -13,6 +13,8 @@
 #include "storage/source.h"
 #include "storage/table_reader.h"
 
+struct table_choice; /* storage/table_metadata.h */
+
 enum nan_policy {
     NAN_REFUSE, /* a NaN or Inf fails the build, naming row and column */
     NAN_ZERO    /* becomes 0, and is counted */
@@ -40,8 +42,9 @@ struct build_options {
     uint32_t scales;              /* enum nb_scales */
     enum table_columns columns;   /* else than none reads the source twice */
     enum nan_policy nan_policy;
-    unsigned threads;      /* 0: one a processor */
-    progress_fn *progress; /* may be NULL */
+    const struct table_choice *choice; /* to record; NULL: none was made */
+    unsigned threads;                  /* 0: one a processor */
+    progress_fn *progress;             /* may be NULL */
     void *progress_arg;
 };
 

@@ -44,6 +44,18 @@ static json_t *json_count(uint64_t count)
     return json_integer(count > INT64_MAX ? INT64_MAX : (json_int_t)count);
 }
 
+static json_t *json_choice(const struct table_choice *choice)
+{
+    return json_pack("{s:s, s:b, s:o, s:o, s:f, s:f, s:f}", /**/
+                     "objective", choice->objective,        /**/
+                     "weighted", choice->weighted,          /**/
+                     "tried", json_count(choice->n_tried),  /**/
+                     "sample_rows", json_count(choice->sample_rows),
+                     "max_bytes_per_value", choice->max_bytes_per_value, "loss",
+                     choice->loss, /**/
+                     "loss_of_greedy", choice->loss_of_greedy);
+}
+
 int table_metadata_format(const struct table_origin *origin, char **text)
 {
     /* "o" takes over a new reference, and json_pack fails on a NULL one. */
@@ -60,7 +72,12 @@ int table_metadata_format(const struct table_origin *origin, char **text)
                   "nl2", origin->stats.nl2,                                /**/
                   "mse", origin->stats.mse,                                /**/
                   "max_abs", origin->stats.max_abs);
-    if (object == NULL) {
+    /* Both take over the new value, and fail on a NULL one. */
+    if (object == NULL ||
+        (origin->choice != NULL &&
+         json_object_set_new(object, "auto", json_choice(origin->choice)) !=
+             0)) {
+        json_decref(object);
         return NB_ERR_NOMEM;
     }
     *text = json_dumps(object, JSON_SORT_KEYS | JSON_REAL_PRECISION(17));

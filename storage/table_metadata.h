@@ -12,6 +12,17 @@
 #include "quant/nibble.h"
 #include "storage/table_reader.h"
 
+/* How codec and search were found, where they were not given. */
+struct table_choice {
+    const char *objective; /* what was to be least; static storage */
+    bool weighted;         /* by how often rows are used */
+    uint64_t n_tried;      /* candidates */
+    uint64_t sample_rows;  /* that they were tried on */
+    double max_bytes_per_value;
+    double loss; /* on the sample, by the objective */
+    double loss_of_greedy;
+};
+
 /* What the builder records. */
 struct table_origin {
     const char *search;        /* name of the range search */
@@ -20,6 +31,7 @@ struct table_origin {
     uint64_t source_rows;
     uint64_t n_nonfinite; /* values set to zero */
     struct table_stats stats;
+    const struct table_choice *choice; /* NULL: there was none */
 };
 
 /* The same origin gives the same text: keys are sorted, no time is recorded.

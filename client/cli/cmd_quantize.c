@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/cli/auto_codec.h"
 #include "client/cli/cli_text.h"
 #include "client/cli/command.h"
 #include "client/cli/json_line.h"
@@ -26,14 +27,23 @@ struct quantize_args {
     uint32_t columns;    /* enum table_columns */
     uint32_t nan_policy; /* enum nan_policy */
     uint64_t threads;
+    struct auto_args choice; /* with --codec auto */
     bool json;
 };
+
+#define AUTO "auto"
 
 static const char *nan_policy_at(size_t i)
 {
     static const char *const names[] = {
         [NAN_REFUSE] = "refuse", [NAN_ZERO] = "zero"};
     return i < sizeof(names) / sizeof(names[0]) ? names[i] : NULL;
+}
+
+/* To be chosen, then the codecs there are. */
+static const char *codec_at(size_t i)
+{
+    return i == 0 ? AUTO : nb_codec_at(i - 1);
 }
 
 /* The codec's own, then enum nb_scales. */
@@ -62,8 +72,9 @@ static const struct option_row rows[] = {
      .offset = AT(codec),
      .value = "CODEC",
      .fallback = "q4",
-     .choices = nb_codec_at,
-     .help = "how rows are stored"},
+     .choices = codec_at,
+     .help = "how rows are stored; auto tries them all, with every search, on "
+             "a sample of rows, and takes the one of least loss"},
     {.name = "search",
      .type = OPTION_NAME,
      .offset = AT(search),
@@ -124,7 +135,8 @@ static const struct option_table options = {
              "serves, and says what that costs in precision. Memory use does "
              "not depend on the table's size.",
     .example = "  nibble quantize --input glove.txt --output glove.nbt",
-    .groups = {OPTION_GROUP(rows, 0), SOURCE_SELECT_GROUP(AT(source))},
+    .groups = {OPTION_GROUP(rows, 0), SOURCE_SELECT_GROUP(AT(source)),
+               AUTO_CODEC_GROUP(AT(choice))},
 };
 
 static struct table_report report_of(const struct build_report *build)
@@ -155,7 +167,8 @@ static void print_text(const struct quantize_args *args,
 }
 
 static int print_json(const struct quantize_args *args,
-                      const struct build_report *build)
+                      const struct build_report *build,
+                      const struct auto_codec *choice)
 {
     const struct table_report report = report_of(build);
     json_t *object = json_object();
@@ -168,12 +181,15 @@ static int print_json(const struct quantize_args *args,
     json_put(&object, "nonfinite_zeroed", json_count(build->n_nonfinite));
     json_put(&object, "threads", json_count(build->threads));
     json_put(&object, "seconds", json_number(build->seconds));
+    if (choice != NULL) {
+        json_put(&object, "auto", auto_codec_json(choice));
+    }
     return json_line_print("quantize", object);
 }
 
 /* Fills in what the codec leaves no choice of, or has a default for. */
-static bool choose_codec(struct quantize_args *args, uint32_t *scales,
-                         int *status)
+static bool complete_codec(struct quantize_args *args, uint32_t *scales,
+                           int *status)
 {
     struct nb_codec_traits traits = {0};
     uint32_t codec = 0;
@@ -197,35 +213,63 @@ static bool choose_codec(struct quantize_args *args, uint32_t *scales,
     return true;
 }
 
-int cmd_quantize(int argc, char **argv)
+static bool check_auto(const struct quantize_args *args, int *status)
 {
-    struct quantize_args args = {0};
-    int status;
-    if (!options_parse(&options, argc, argv, &args, &status)) {
-        return status;
+    double budget;
+    if (args->search != NULL || args->scales != 0) {
+        *status = command_misused("quantize",
+                                  "--%s: with --codec auto it is chosen, too",
+                                  args->search != NULL ? "search" : "scales");
+        return false;
     }
-    if (strcmp(args.keys, "none") != 0) {
-        return command_misused("quantize",
-                               "--keys: '%s': keyed tables are not supported, "
-                               "only 'none': an id is a row number",
-                               args.keys);
+    if (!auto_codec_budget(&args->choice, &budget)) {
+        *status = command_misused(
+            "quantize", "--max-bytes-per-value: '%s' is not a number above 0",
+            args->choice.max_bytes_per_value);
+        return false;
     }
-    uint32_t scales;
-    if (!choose_codec(&args, &scales, &status)) {
-        return status;
+    return true;
+}
+
+/* Whether the options go together; false once told. */
+static bool check_usage(const struct quantize_args *args, int *status)
+{
+    if (strcmp(args->keys, "none") != 0) {
+        *status = command_misused(
+            "quantize",
+            "--keys: '%s': keyed tables are not supported, only 'none': an id "
+            "is a row number",
+            args->keys);
+        return false;
     }
+    if (strcmp(args->codec, AUTO) == 0) {
+        return check_auto(args, status);
+    }
+    if (auto_codec_given(&args->choice)) {
+        *status = command_misused("quantize",
+                                  "--max-bytes-per-value, --objective and "
+                                  "--weights go with --codec auto");
+        return false;
+    }
+    return true;
+}
+
+static int quantize(const struct quantize_args *args, uint32_t scales,
+                    const struct auto_codec *choice)
+{
     struct progress_line line;
     progress_line_begin(&line, "quantizing");
     const struct build_options build = {
-        .input = args.input,
-        .source = args.source,
-        .output = args.output,
-        .codec = args.codec,
-        .search = args.search,
+        .input = args->input,
+        .source = args->source,
+        .output = args->output,
+        .codec = args->codec,
+        .search = args->search,
         .scales = scales,
-        .columns = args.columns,
-        .nan_policy = args.nan_policy,
-        .threads = (unsigned)args.threads,
+        .columns = args->columns,
+        .nan_policy = args->nan_policy,
+        .choice = choice != NULL ? &choice->choice.record : NULL,
+        .threads = (unsigned)args->threads,
         .progress = progress_line_show,
         .progress_arg = &line,
     };
@@ -236,9 +280,48 @@ int cmd_quantize(int argc, char **argv)
     if (rv != 0) {
         return command_fail("quantize", rv, &err);
     }
-    if (args.json) {
-        return print_json(&args, &report);
+    if (args->json) {
+        return print_json(args, &report, choice);
     }
-    print_text(&args, &report);
+    if (choice != NULL) {
+        auto_codec_print(choice);
+    }
+    print_text(args, &report);
     return COMMAND_DONE;
+}
+
+static int quantize_auto(struct quantize_args *args)
+{
+    struct auto_codec choice = {0};
+    struct nb_errctx err = {""};
+    int rv = auto_codec_choose(&args->choice, args->input, &args->source,
+                               (unsigned)args->threads, &choice, &err);
+    if (rv != 0) {
+        return command_fail("quantize", rv, &err);
+    }
+    const struct candidate *chosen =
+        &choice.choice.lines[choice.choice.chosen].candidate;
+    args->codec = chosen->codec;
+    args->search = chosen->search_name;
+    int status = quantize(args, chosen->format.scales, &choice);
+    auto_codec_fini(&choice);
+    return status;
+}
+
+int cmd_quantize(int argc, char **argv)
+{
+    struct quantize_args args = {0};
+    int status;
+    if (!options_parse(&options, argc, argv, &args, &status) ||
+        !check_usage(&args, &status)) {
+        return status;
+    }
+    if (strcmp(args.codec, AUTO) == 0) {
+        return quantize_auto(&args);
+    }
+    uint32_t scales;
+    if (!complete_codec(&args, &scales, &status)) {
+        return status;
+    }
+    return quantize(&args, scales, NULL);
 }

@@ -46,7 +46,7 @@ WRONG = [
     (["export", "a", "--output", "b", "--format", "hdf5"],
      "--format: no 'hdf5', there is npy"),
     (["quantize", "--output", "a"], "--input is missing"),
-    (QUANTIZE + ["--codec", "q3"], "--codec: no 'q3', there is q4"),
+    (QUANTIZE + ["--codec", "q3"], "--codec: no 'q3', there is auto, q4"),
     (QUANTIZE + ["--search", "best"], "--search: no 'best', there is asym"),
     (QUANTIZE + ["--format", "csv"], "--format: no 'csv', there is auto, npy"),
     (QUANTIZE + ["--scales", "fp8"], "--scales: no 'fp8', there is auto, fp16"),

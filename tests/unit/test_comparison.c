@@ -281,6 +281,7 @@ START_TEST(values_beyond_the_scales)
 {
     parse("q4,fp16,fp32");
     sample.values[(size_t)2000 * DIM] = 70000;
+    sample.max_abs = 70000;
     struct compared *lines = compare(1000, 1);
     ck_assert_int_eq(lines[0].rv, 0);
     ck_assert_uint_eq(lines[0].candidate.format.scales, NB_SCALES_FP32);
@@ -289,6 +290,7 @@ START_TEST(values_beyond_the_scales)
     ck_assert_int_eq(lines[2].rv, 0);
     ck_assert(lines[2].result.losses.stats.nl2 == 0);
     ck_assert(lines[2].baseline == lines[0].result.losses.stats.nl2);
+    ck_assert(lines[2].baseline_bags.nl2[1] == lines[0].result.bags.nl2[1]);
     free(lines);
 }
 END_TEST

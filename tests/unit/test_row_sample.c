@@ -187,6 +187,7 @@ START_TEST(nonfinite_counts_as_zero)
     struct row_sample sample;
     ck_assert_int_eq(take(NULL, 0, &sample), 0);
     ck_assert_uint_eq(sample.n_nonfinite, 2);
+    ck_assert(sample.max_abs == (float)(ROWS * DIM - 1));
     ck_assert(sample.values[3] == 0);
     ck_assert(sample.values[(size_t)4999 * DIM] == 0);
     row_sample_fini(&sample);

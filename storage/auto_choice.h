@@ -1,0 +1,51 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* Chooses how to store a table: every candidate within a budget of bytes is
+ * tried on the same rows, and the one of least loss is taken. The same sample
+ * gives the same choice; clocks have no say in it. */
+#ifndef NB_STORAGE_AUTO_CHOICE_H
+#define NB_STORAGE_AUTO_CHOICE_H
+
+#include <stddef.h>
+
+#include "storage/comparison.h"
+#include "storage/table_metadata.h"
+
+enum auto_objective {
+    AUTO_MSE,   /* normalized l2 loss of rows: the order of their MSE */
+    AUTO_POOLED /* relative l2 error of sums of 20 ids */
+};
+
+/* Name of an objective, for listing; NULL past the end. */
+const char *auto_objective_at(size_t i);
+
+struct auto_options {
+    const struct row_sample *sample;
+    enum auto_objective objective;
+    double max_bytes_per_value; /* 0: what candidate_baseline() takes */
+    unsigned threads;
+    progress_fn *progress; /* may be NULL */
+    void *progress_arg;
+};
+
+struct auto_choice {
+    struct candidate_list list; /* all within the budget */
+    struct compared *lines;     /* one a candidate */
+    size_t chosen;              /* index of both */
+    struct table_choice record;
+};
+
+/* Rows a sample should have: fewer than row_sample_rows(), for every candidate
+ * is tried on all. */
+size_t auto_sample_rows(uint32_t dim);
+
+/* The loss is never more than the baseline's where that is within the budget.
+ * The caller ends *choice with auto_choice_fini(). NB_ERR_INVALID: nothing is
+ * within the budget; errors of comparison_run(). */
+int auto_choose(const struct auto_options *options, struct auto_choice *choice,
+                struct nb_errctx *err);
+
+void auto_choice_fini(struct auto_choice *choice);
+
+#endif

@@ -1,0 +1,174 @@
+# Copyright the nibble authors.
+# SPDX-License-Identifier: Apache-2.0
+"""nibble quantize --codec auto."""
+
+import json
+import unittest
+
+import numpy
+
+import nibble_test
+from nibble_test import nibble, scratch_path
+
+GLOVE = "tests/data/glove-6B-50d-head.txt"
+
+
+def quantize(source, *options):
+    """The report of an automatic choice, and the file."""
+    output = scratch_path(".nbt")
+    done = nibble("quantize", "--codec", "auto", "--input", source, "--output",
+                  output, "--json", *options)
+    assert done.stdout.count("\n") == 1
+    return json.loads(done.stdout), output
+
+
+def saved(rows):
+    source = scratch_path(".npy")
+    numpy.save(source, rows)
+    return source
+
+
+def greedy_nl2(source):
+    output = scratch_path(".nbt")
+    done = nibble("quantize", "--codec", "q4", "--search", "greedy", "--input",
+                  source, "--output", output, "--json")
+    return json.loads(done.stdout)["nl2"]
+
+
+class AutoTest(unittest.TestCase):
+    def test_the_least_loss_of_the_tried(self):
+        report, path = quantize(GLOVE)
+        auto = report["auto"]
+        chosen = auto["candidates"][auto["chosen"]]
+        self.assertEqual(chosen["nl2"],
+                         min(one["nl2"] for one in auto["candidates"]))
+        self.assertEqual(auto["tried"], len(auto["candidates"]))
+        self.assertEqual(auto["loss"], chosen["nl2"])
+        self.assertEqual(report["codec"], chosen["codec"])
+        self.assertEqual(report["search"], chosen["search"])
+        self.assertEqual(report["scales"], chosen["scales"])
+        # Tried on all rows, the loss is that of the table.
+        self.assertEqual(auto["sample_rows"], 2444)
+        self.assertEqual(report["nl2"], auto["loss"])
+        self.assertEqual(auto["loss_of_greedy"], greedy_nl2(GLOVE))
+        self.assertLessEqual(report["nl2"], auto["loss_of_greedy"])
+        nibble("verify", path)
+
+    def test_a_file_like_any_other(self):
+        report, path = quantize(GLOVE)
+        same = scratch_path(".nbt")
+        options = ["--search", report["search"]] if report["search"] else []
+        nibble("quantize", "--codec", report["codec"], "--scales",
+               report["scales"], "--input", GLOVE, "--output", same, *options)
+        self.assertEqual(nibble_test.exported(path).tolist(),
+                         nibble_test.exported(same).tolist())
+
+    def test_the_file_says_how_it_was_chosen(self):
+        report, path = quantize(GLOVE, "--objective", "pooled")
+        recorded = json.loads(
+            nibble("inspect", path, "--json").stdout)["metadata"]["auto"]
+        for key in ("objective", "weighted", "max_bytes_per_value", "tried",
+                    "sample_rows", "loss", "loss_of_greedy"):
+            self.assertEqual(recorded[key], report["auto"][key], key)
+        self.assertEqual(recorded["objective"], "pooled")
+        plain = nibble_test.table(nibble_test.random_rows(3, 4))
+        self.assertNotIn("auto", json.loads(
+            nibble("inspect", plain, "--json").stdout)["metadata"])
+
+    def test_the_same_file_every_time(self):
+        files = []
+        for threads in ("1", "3", "1"):
+            _, path = quantize(GLOVE, "--threads", threads)
+            with open(path, "rb") as file:
+                files.append(file.read())
+        self.assertEqual(files[0], files[1])
+        self.assertEqual(files[0], files[2])
+
+    def test_chosen_on_a_sample_it_is_not_worse_on_the_whole(self):
+        rng = numpy.random.default_rng(4)
+        for rows in (rng.standard_normal((8000, 16)),
+                     rng.laplace(size=(8000, 16)),
+                     rng.standard_t(3, (8000, 16)),
+                     rng.standard_normal((8000, 16)) + 3):
+            source = saved(rows.astype("f4"))
+            report, _ = quantize(source)
+            self.assertLess(report["auto"]["sample_rows"], 8000)
+            self.assertLess(report["nl2"], greedy_nl2(source))
+            self.assertLess(abs(report["nl2"] / report["auto"]["loss"] - 1),
+                            0.05)
+
+    def test_in_words(self):
+        done = nibble("quantize", "--codec", "auto", "--input", GLOVE,
+                      "--output", scratch_path(".nbt"), "--objective", "mse")
+        self.assertIn("of up to 0.58 bytes a value for the least loss of rows",
+                      done.stdout)
+        marked = [line.split() for line in done.stdout.split("\n")
+                  if line.endswith("<- chosen")]
+        self.assertEqual(len(marked), 1)
+        self.assertIn("codec %s" % marked[0][0], done.stdout)
+
+    def test_budget(self):
+        report, _ = quantize(GLOVE, "--max-bytes-per-value", "1.16")
+        self.assertEqual(report["codec"], "q8")
+        report, _ = quantize(GLOVE, "--max-bytes-per-value", "1.15")
+        self.assertNotEqual(report["codec"], "q8")
+        done = nibble("quantize", "--codec", "auto", "--input", GLOVE,
+                      "--output", scratch_path(".nbt"),
+                      "--max-bytes-per-value", "0.3", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("0.3 bytes a value", done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1)
+
+    def test_weights(self):
+        counts = scratch_path(".txt")
+        with open(counts, "w") as lines:
+            lines.writelines("%d\n" % (1e6 / (i + 1)) for i in range(2444))
+        report, _ = quantize(GLOVE, "--weights", counts)
+        self.assertTrue(report["auto"]["weighted"])
+        self.assertNotEqual(report["auto"]["loss"], report["nl2"])
+        self.assertLessEqual(report["auto"]["loss"],
+                             report["auto"]["loss_of_greedy"])
+        done = nibble("quantize", "--codec", "auto", "--input", GLOVE,
+                      "--output", scratch_path(".nbt"), "--weights",
+                      "/no/such", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("/no/such", done.stderr)
+
+    def test_a_value_that_only_the_whole_has(self):
+        rows = nibble_test.random_rows(8000, 16)
+        rows[4000, 3] = 1e6
+        report, _ = quantize(saved(rows))
+        self.assertEqual(report["scales"], "fp32")
+
+    def test_values_that_are_not_finite(self):
+        rows = nibble_test.random_rows(100, 16)
+        rows[50, 3] = numpy.nan
+        source = saved(rows)
+        done = nibble("quantize", "--codec", "auto", "--input", source,
+                      "--output", scratch_path(".nbt"), check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("row 50", done.stderr)
+        report, _ = quantize(source, "--nan", "zero")
+        self.assertEqual(report["nonfinite_zeroed"], 1)
+
+    def test_wrong_usage(self):
+        for options, words in (
+                (["--codec", "auto", "--search", "asym"], "--search: with"),
+                (["--codec", "auto", "--scales", "fp32"], "--scales: with"),
+                (["--codec", "q4", "--weights", "a"], "go with --codec auto"),
+                (["--codec", "q8", "--objective", "mse"], "go with"),
+                (["--max-bytes-per-value", "1", "--codec", "q4"], "go with"),
+                (["--codec", "auto", "--max-bytes-per-value", "0"],
+                 "'0' is not a number above 0"),
+                (["--codec", "auto", "--max-bytes-per-value", "1x"], "'1x'"),
+                (["--codec", "auto", "--max-bytes-per-value", "inf"], "'inf'"),
+                (["--codec", "auto", "--objective", "speed"], "no 'speed'")):
+            done = nibble("quantize", "--input", GLOVE, "--output",
+                          "/no/such/a.nbt", *options, check=False)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1)
+            self.assertIn(words, done.stderr)
+
+
+if __name__ == "__main__":
+    nibble_test.main()
