@@ -133,9 +133,14 @@ check:
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests
 	@$(MAKE) --no-print-directory run-tests check-isa-sweep
 
-## bench: time the kernels and the quantizer against their references
+## bench: time kernels, quantizer and searches beside their references
 bench: $(BENCH_BIN)
-	@for bench in $(BENCH_BIN); do $$bench $(BENCH_ARGS) || exit 1; done
+	@for bench in $(BENCH_BIN); do echo "$${bench##*/}"; \
+	    $$bench $(BENCH_ARGS) --json $$bench.json || exit 1; echo; done
+	@scripts/bench_report.py $(BUILD)/tests/bench/bench_kernels.json \
+	    $(BUILD)/tests/bench/bench_quantizer.json \
+	    --svg $(BUILD)/tests/bench/kernels.svg
+	@echo "a chart: $(BUILD)/tests/bench/kernels.svg"
 
 ## help: this list
 help:

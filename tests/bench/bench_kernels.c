@@ -20,6 +20,7 @@
 
 #include "tests/bench/id_stream.h"
 #include "tests/bench/row_memory.h"
+#include "tests/bench/settings.h"
 #include "tests/bench/timing.h"
 #if defined(__x86_64__)
 #include "tests/bench/port_avx512.h"
@@ -66,12 +67,6 @@ struct group {
     struct id_stream ids;
     struct point points[MAX_POINTS];
     size_t n_points;
-};
-
-struct settings {
-    size_t rounds;
-    size_t table_bytes;
-    FILE *json;
 };
 
 static uint32_t lengths[POOL_IDS];
@@ -371,54 +366,10 @@ static int run_isas(const struct settings *settings)
     return rv;
 }
 
-static bool parse_number(const char *text, size_t max, size_t *number)
-{
-    char *end;
-    *number = strtoul(text, &end, 10);
-    return *text != '\0' && *end == '\0' && *number >= 1 && *number <= max;
-}
-
-static bool parse(int argc, char **argv, struct settings *settings)
-{
-    size_t mib = 512;
-    for (int i = 1; i < argc; i++) {
-        bool more = i + 1 < argc;
-        if (strcmp(argv[i], "--full") == 0) {
-            mib = 4096;
-            settings->rounds = 15;
-        } else if (more && strcmp(argv[i], "--rounds") == 0) {
-            if (!parse_number(argv[++i], TIMING_ROUNDS_MAX,
-                              &settings->rounds)) {
-                return false;
-            }
-        } else if (more && strcmp(argv[i], "--table-mib") == 0) {
-            if (!parse_number(argv[++i], 1u << 16, &mib)) {
-                return false;
-            }
-        } else if (more && strcmp(argv[i], "--json") == 0) {
-            settings->json = fopen(argv[++i], "w");
-            if (settings->json == NULL) {
-                perror(argv[i]);
-                return false;
-            }
-        } else {
-            return false;
-        }
-    }
-    settings->table_bytes = mib << 20;
-    return true;
-}
-
 int main(int argc, char **argv)
 {
-    struct settings settings = {.rounds = 7};
-    if (!parse(argc, argv, &settings)) {
-        fprintf(stderr,
-                "bench_kernels [--rounds 1..%d] [--table-mib N] [--full] "
-                "[--json FILE]\n  --full: a table of 4,096 MiB, 15 rounds\n",
-                TIMING_ROUNDS_MAX);
-        return 2;
-    }
+    struct settings settings = {.rounds = 7, .table_bytes = (size_t)512 << 20};
+    settings_parse(&settings, argc, argv);
     for (size_t i = 0; i < POOL_IDS; i++) {
         weights[i] = 0.5f + (float)(i % 7) / 4;
     }
@@ -426,8 +377,6 @@ int main(int argc, char **argv)
            "op", "codec", "isa", "dim", "bag", "to", "rows", "ids", "ns/row",
            "+-", "GB/s", "port/it", "it/touch");
     int rv = run_isas(&settings);
-    if (settings.json != NULL && fclose(settings.json) != 0) {
-        rv = -1;
-    }
+    settings_close(&settings);
     return rv == 0 ? 0 : 1;
 }

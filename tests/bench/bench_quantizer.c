@@ -8,24 +8,23 @@
  * shown. Memory-bound cases read a table out of cache and are set against
  * plain sequential reading of it in the same rounds.
  *
- *     bench_quantizer [--rounds N] [--json]
+ *     bench_quantizer [--rounds N] [--table-mib N] [--full] [--json FILE]
  */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "quant/codec/codec.h"
 #include "quant/kernel/kernels.h"
 #include "quant/nibble.h"
 #include "quant/search/affine.h"
+#include "tests/bench/settings.h"
+#include "tests/bench/timing.h"
 
-#define TABLE_BYTES ((size_t)256 << 20) /* out of the last cache */
 #define CACHED_ROWS 2048
 #define BLOCK_ROWS  64 /* as codec/q4.c */
 #define MAX_CASES   40
-#define MAX_ROUNDS  101
 
 struct bench {
     float *x; /* the table */
@@ -40,15 +39,8 @@ struct bench_case {
     const struct kernel *first;  /* NULL: sequential reading */
     const struct kernel *second; /* pack, after a search */
     size_t n_rows;
-    double ns[MAX_ROUNDS]; /* a row */
+    struct timing timing; /* a row */
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* ---- what is timed --------------------------------------------------- */
 
@@ -168,57 +160,51 @@ static size_t make_cases(const struct bench *bench, struct bench_case *items)
 
 /* ---- results --------------------------------------------------------- */
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void print_case(const struct bench *bench, const struct bench_case *item,
-                       size_t rounds, double read_ns, bool json)
+static void print_case(const struct settings *settings,
+                       const struct bench *bench, struct bench_case *item,
+                       double read_ns)
 {
     const char *isa =
         item->first != NULL ? cpu_isa_name(item->first->isa) : "-";
-    double median = item->ns[rounds / 2];
-    double spread = item->ns[rounds * 3 / 4] - item->ns[rounds / 4];
+    double median = timing_median(&item->timing);
+    double spread = timing_spread(&item->timing);
     double gb_per_s = 4.0 * bench->format.dim / median;
     double to_read = median / read_ns;
-    if (json) {
-        printf("{\"bench\":\"quantizer\",\"case\":\"%s\",\"isa\":\"%s\","
-               "\"dim\":%u,\"rows\":%zu,\"ns_per_row\":%.2f,"
-               "\"spread_ns\":%.2f,\"mrows_per_s\":%.3f,\"gb_per_s\":%.3f,"
-               "\"time_to_read\":%.3f}\n",
-               item->what, isa, bench->format.dim, item->n_rows, median, spread,
-               1e3 / median, gb_per_s, to_read);
-    } else {
-        printf("%-22s %-7s d=%-4u %9.1f ns/row +-%6.1f %8.2f Mrow/s "
-               "%6.2f GB/s %7.2fx read\n",
-               item->what, isa, bench->format.dim, median, spread / 2,
-               1e3 / median, gb_per_s, to_read);
+    printf("%-22s %-7s d=%-4u %9.1f ns/row +-%6.1f %8.2f Mrow/s "
+           "%6.2f GB/s %7.2fx read\n",
+           item->what, isa, bench->format.dim, median, spread / 2, 1e3 / median,
+           gb_per_s, to_read);
+    if (settings->json != NULL) {
+        fprintf(settings->json,
+                "{\"bench\":\"quantizer\",\"case\":\"%s\",\"isa\":\"%s\","
+                "\"dim\":%u,\"rows\":%zu,\"ns_per_row\":%.2f,"
+                "\"spread_ns\":%.2f,\"mrows_per_s\":%.3f,\"gb_per_s\":%.3f,"
+                "\"time_to_read\":%.3f}\n",
+                item->what, isa, bench->format.dim, item->n_rows, median,
+                spread, 1e3 / median, gb_per_s, to_read);
     }
 }
 
-static void run_dim(struct bench *bench, uint32_t dim, size_t rounds, bool json)
+static void run_dim(const struct settings *settings, struct bench *bench,
+                    uint32_t dim)
 {
     static struct bench_case items[MAX_CASES];
     bench->format = (struct nb_format){.codec = CODEC_q4, .dim = dim};
-    bench->n_table = TABLE_BYTES / (dim * sizeof(float));
+    bench->n_table = settings->table_bytes / (dim * sizeof(float));
     size_t n = make_cases(bench, items);
-    for (size_t round = 0; round < rounds; round++) {
+    for (size_t round = 0; round < settings->rounds; round++) {
         for (size_t i = 0; i < n; i++) {
             if (items[i].n_rows == CACHED_ROWS) {
                 run_case(bench, &items[i]); /* brings the rows into cache */
             }
-            uint64_t start = now_ns();
+            uint64_t start = timing_now_ns();
             run_case(bench, &items[i]);
-            items[i].ns[round] =
-                (double)(now_ns() - start) / (double)items[i].n_rows;
+            timing_add(&items[i].timing, start, items[i].n_rows);
         }
     }
+    double read_ns = timing_median(&items[0].timing);
     for (size_t i = 0; i < n; i++) {
-        qsort(items[i].ns, rounds, sizeof(double), compare_doubles);
-        print_case(bench, &items[i], rounds, items[0].ns[rounds / 2], json);
+        print_case(settings, bench, &items[i], read_ns);
     }
 }
 
@@ -237,46 +223,24 @@ static void fill(float *x, size_t n)
     }
 }
 
-static bool parse(int argc, char **argv, size_t *rounds, bool *json)
-{
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0) {
-            *json = true;
-        } else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc) {
-            char *end;
-            *rounds = strtoul(argv[++i], &end, 10);
-            if (*end != '\0' || *rounds < 1 || *rounds > MAX_ROUNDS) {
-                return false;
-            }
-        } else {
-            return false;
-        }
-    }
-    return true;
-}
-
 int main(int argc, char **argv)
 {
-    size_t rounds = 9;
-    bool json = false;
-    if (!parse(argc, argv, &rounds, &json)) {
-        fprintf(stderr, "bench_quantizer [--rounds 1..%d] [--json]\n",
-                MAX_ROUNDS);
-        return 2;
-    }
-    struct bench bench = {.x = malloc(TABLE_BYTES),
-                          .rows = malloc(TABLE_BYTES / 4)};
+    struct settings settings = {.rounds = 9, .table_bytes = (size_t)256 << 20};
+    settings_parse(&settings, argc, argv);
+    struct bench bench = {.x = malloc(settings.table_bytes),
+                          .rows = malloc(settings.table_bytes / 4)};
     if (bench.x == NULL || bench.rows == NULL) {
         fprintf(stderr, "bench_quantizer: no memory for a table of %zu MiB\n",
-                TABLE_BYTES >> 20);
+                settings.table_bytes >> 20);
         free(bench.x);
         free(bench.rows);
         return 1;
     }
-    fill(bench.x, TABLE_BYTES / sizeof(float));
-    memset(bench.rows, 0, TABLE_BYTES / 4);
-    run_dim(&bench, 64, rounds, json);
-    run_dim(&bench, 128, rounds, json);
+    fill(bench.x, settings.table_bytes / sizeof(float));
+    memset(bench.rows, 0, settings.table_bytes / 4);
+    run_dim(&settings, &bench, 64);
+    run_dim(&settings, &bench, 128);
+    settings_close(&settings);
     free(bench.x);
     free(bench.rows);
     return bench.sink == 1; /* never, but the compiler cannot know */

@@ -6,33 +6,25 @@
  * rows with fp16 scales. The searches of a dim run in turns, so that a
  * disturbance hits all alike; medians of the thread's own time are shown.
  *
- *     bench_searches [--rounds N] [--json]
+ *     bench_searches [--rounds N] [--json FILE]
  */
 #include <math.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "quant/nibble.h"
+#include "tests/bench/settings.h"
+#include "tests/bench/timing.h"
 #include "tests/lib/rng.h"
 
 #define N_ROWS       256
 #define MAX_DIM      128
-#define MAX_ROUNDS   101
 #define MAX_SEARCHES 32
 
 static float x[N_ROWS * MAX_DIM];
 static float y[N_ROWS * MAX_DIM];
 static uint8_t rows[N_ROWS * (MAX_DIM / 2 + 4)];
-
-static double now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
-}
 
 static void fill(size_t n)
 {
@@ -43,15 +35,13 @@ static void fill(size_t n)
     }
 }
 
-/* Time of a row, microseconds; the rows are left in `rows`. */
-static double encode(const struct nb_format *format, uint32_t search)
+/* Leaves the encoded values in `rows`. */
+static void encode(const struct nb_format *format, uint32_t search)
 {
     size_t bytes = format->dim / 2 + 4;
-    double start = now_us();
     if (nb_encode(format, NULL, search, x, N_ROWS, rows, bytes) != 0) {
         abort();
     }
-    return (now_us() - start) / N_ROWS;
 }
 
 static double loss(const struct nb_format *format)
@@ -68,19 +58,27 @@ static double loss(const struct nb_format *format)
     return sqrt(error.sq_err / error.sq_x);
 }
 
-static int compare_doubles(const void *a, const void *b)
+static void print_search(const struct settings *settings, uint32_t search,
+                         uint32_t dim, double us, double nl2)
 {
-    double left = *(const double *)a;
-    double right = *(const double *)b;
-    return (left > right) - (left < right);
+    const char *name = nb_search_name(search);
+    printf("%-12s %-7s d=%-4u %9.3f us/row   nl2 %.5f\n", name, nb_isa(), dim,
+           us, nl2);
+    if (settings->json != NULL) {
+        fprintf(settings->json,
+                "{\"bench\":\"searches\",\"search\":\"%s\",\"isa\":\"%s\","
+                "\"dim\":%u,\"us_per_row\":%.3f,\"nl2\":%.5f}\n",
+                name, nb_isa(), dim, us, nl2);
+    }
 }
 
-static void run_dim(uint32_t dim, size_t rounds, bool json)
+static void run_dim(const struct settings *settings, uint32_t dim)
 {
-    static double us[MAX_SEARCHES][MAX_ROUNDS];
+    static struct timing timings[MAX_SEARCHES];
     double losses[MAX_SEARCHES] = {0};
     struct nb_format format = {.dim = dim};
     uint32_t n = 0;
+    memset(timings, 0, sizeof(timings));
     while (n < MAX_SEARCHES && nb_search_name(n) != NULL) {
         n++;
     }
@@ -88,53 +86,28 @@ static void run_dim(uint32_t dim, size_t rounds, bool json)
         abort();
     }
     fill((size_t)N_ROWS * dim);
-    for (size_t round = 0; round < rounds; round++) {
+    for (size_t round = 0; round < settings->rounds; round++) {
         for (uint32_t i = 0; i < n; i++) {
-            us[i][round] = encode(&format, i);
+            uint64_t start = timing_now_ns();
+            encode(&format, i);
+            timing_add(&timings[i], start, N_ROWS);
             losses[i] = loss(&format);
         }
     }
     for (uint32_t i = 0; i < n; i++) {
-        qsort(us[i], rounds, sizeof(double), compare_doubles);
-        double median = us[i][rounds / 2];
-        printf(json
-                   ? "{\"bench\":\"searches\",\"search\":\"%s\",\"isa\":\"%s\","
-                     "\"dim\":%u,\"us_per_row\":%.3f,\"nl2\":%.5f}\n"
-                   : "%-12s %-7s d=%-4u %9.3f us/row   nl2 %.5f\n",
-               nb_search_name(i), nb_isa(), dim, median, losses[i]);
+        print_search(settings, i, dim, timing_median(&timings[i]) / 1e3,
+                     losses[i]);
     }
-}
-
-static bool parse(int argc, char **argv, size_t *rounds, bool *json)
-{
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0) {
-            *json = true;
-        } else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc) {
-            char *end;
-            *rounds = strtoul(argv[++i], &end, 10);
-            if (*end != '\0' || *rounds < 1 || *rounds > MAX_ROUNDS) {
-                return false;
-            }
-        } else {
-            return false;
-        }
-    }
-    return true;
 }
 
 int main(int argc, char **argv)
 {
     static const uint32_t dims[] = {8, 16, 32, 64, 128};
-    size_t rounds = 9;
-    bool json = false;
-    if (!parse(argc, argv, &rounds, &json)) {
-        fprintf(stderr, "bench_searches [--rounds 1..%d] [--json]\n",
-                MAX_ROUNDS);
-        return 2;
-    }
+    struct settings settings = {.rounds = 9};
+    settings_parse(&settings, argc, argv);
     for (size_t i = 0; i < sizeof(dims) / sizeof(dims[0]); i++) {
-        run_dim(dims[i], rounds, json);
+        run_dim(&settings, dims[i]);
     }
+    settings_close(&settings);
     return 0;
 }
