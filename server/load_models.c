@@ -61,10 +61,11 @@ static int load_files(const struct options *options, unsigned n_loops,
 
 static void log_skipped(void *arg, uint64_t version, const char *why)
 {
+    const char *const *model = arg;
     struct log_text name;
     struct log_text reason;
     log_error("skip-version", "model=%s version=%" PRIu64 " reason=%s",
-              log_quote(arg, &name), version, log_quote(why, &reason));
+              log_quote(*model, &name), version, log_quote(why, &reason));
 }
 
 /* Hands the tables of an opened version over to a set. */
@@ -98,9 +99,9 @@ int load_model(const struct options *options, const char *model,
                enum catalog_choice *choice, struct nb_errctx *err)
 {
     struct serving serving;
-    int rv = model_repo_open_serving(options->repo, model,
-                                     options_verify(options), log_skipped,
-                                     (void *)(uintptr_t)model, &serving, err);
+    int rv =
+        model_repo_open_serving(options->repo, model, options_verify(options),
+                                log_skipped, (void *)&model, &serving, err);
     if (rv != 0) {
         return rv;
     }
@@ -115,8 +116,8 @@ static int add_model(const struct options *options, const char *model,
                      struct nb_errctx *err)
 {
     struct nb_errctx why = {""};
-    struct table_set *set;
-    enum catalog_choice choice;
+    struct table_set *set = NULL;
+    enum catalog_choice choice = CATALOG_LATEST;
     int rv = load_model(options, model, n_loops, &set, &choice, &why);
     if (rv != 0) {
         return nb_fail(err, rv, "model %s: %s", model, why.text);

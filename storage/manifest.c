@@ -115,8 +115,8 @@ static int take_table(const struct entry *entry, struct manifest_table *table)
 static int check_order(const struct entry *entry,
                        const struct manifest_table *table)
 {
-    if (entry->index == 0) {
-        return 0;
+    if (entry->index == 0 || table->name == NULL || table[-1].name == NULL) {
+        return 0; /* names that were taken are not NULL */
     }
     int order = strcmp(table[-1].name, table->name);
     if (order == 0) {
@@ -200,7 +200,7 @@ static int load(const char *text, size_t n, const char *path, json_t **root,
 int manifest_parse(const char *text, size_t n, const char *path,
                    struct manifest *manifest, struct nb_errctx *err)
 {
-    json_t *root;
+    json_t *root = NULL;
     struct manifest parsed = {0};
     int rv = load(text, n, path, &root, err);
     if (rv != 0) {

@@ -34,14 +34,16 @@ static int make_path(const char *repo, const char *model, struct model_dir *dir,
 {
     *dir = (struct model_dir){.fd = -1};
     if (!repo_name_is_valid(model, REPO_NAME_MAX)) {
-        return nb_fail(err, NB_ERR_INVALID,
-                       "model '%.80s': a name is 1 to %d letters, digits, '_', "
-                       "'.', '-', and does not begin with '.'",
-                       model, REPO_NAME_MAX);
+        nb_fail(err, NB_ERR_INVALID,
+                "model '%.80s': a name is 1 to %d letters, digits, '_', '.', "
+                "'-', and does not begin with '.'",
+                model, REPO_NAME_MAX);
+        return NB_ERR_INVALID;
     }
     if (asprintf(&dir->path, "%s/%s", repo, model) < 0) {
         dir->path = NULL;
-        return nb_fail(err, NB_ERR_NOMEM, "%s: out of memory", repo);
+        nb_fail(err, NB_ERR_NOMEM, "%s: out of memory", repo);
+        return NB_ERR_NOMEM;
     }
     return 0;
 }

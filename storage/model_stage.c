@@ -129,6 +129,7 @@ static int remove_tree(const struct model_dir *dir, const char *name,
     if (rv != 0) {
         return rv;
     }
+    /* The walk's state is its own. NOLINTNEXTLINE(concurrency-mt-unsafe) */
     rv = nftw(path, remove_entry, TREE_FDS, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
     if (rv == -1) {
         rv = errno == ENOENT ? 0 : -errno;
@@ -188,7 +189,7 @@ static bool is_abandoned(const struct model_dir *dir, const char *name)
 
 static int hide_leftover(void *arg, const char *name, struct nb_errctx *err)
 {
-    const struct model_dir *dir = arg;
+    const struct model_dir *dir = *(const struct model_dir **)arg;
     if (begins_with(name, PIN_PREFIX)) {
         /* Pins are written under the lock, which we hold. */
         if (unlinkat(dir->fd, name, 0) != 0 && errno != EISDIR) {
@@ -204,18 +205,16 @@ static int hide_leftover(void *arg, const char *name, struct nb_errctx *err)
 
 int model_dir_hide_leftovers(const struct model_dir *dir, struct nb_errctx *err)
 {
-    return dir_each(dir->fd, dir->path, hide_leftover, (void *)(uintptr_t)dir,
-                    err);
+    return dir_each(dir->fd, dir->path, hide_leftover, &dir, err);
 }
 
 static int delete_hidden(void *arg, const char *name, struct nb_errctx *err)
 {
-    const struct model_dir *dir = arg;
+    const struct model_dir *dir = *(const struct model_dir **)arg;
     return begins_with(name, DELETED_PREFIX) ? remove_tree(dir, name, err) : 0;
 }
 
 int model_dir_sweep(const struct model_dir *dir, struct nb_errctx *err)
 {
-    return dir_each(dir->fd, dir->path, delete_hidden, (void *)(uintptr_t)dir,
-                    err);
+    return dir_each(dir->fd, dir->path, delete_hidden, &dir, err);
 }

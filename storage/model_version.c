@@ -156,7 +156,7 @@ int model_version_open(const char *path, enum table_verify verify,
         goto err_close;
     }
     size_t n = opened->manifest.n;
-    opened->tables = calloc(n, sizeof(struct table *));
+    opened->tables = calloc(n > 0 ? n : 1, sizeof(struct table *));
     if (opened->tables == NULL) {
         rv = nb_fail(err, NB_ERR_NOMEM, "%s: out of memory", path);
         goto err_close;

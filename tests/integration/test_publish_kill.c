@@ -23,7 +23,7 @@
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 
-#define N_POINTS    50
+#define N_POINTS    ((size_t)50)
 #define NEVER       SIZE_MAX
 #define SYSCALL_TAG 0x80 /* PTRACE_O_TRACESYSGOOD */
 

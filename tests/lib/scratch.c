@@ -36,8 +36,9 @@ static int remove_entry(const char *path, const struct stat *stat, int type,
 
 void scratch_remove(void)
 {
-    ck_assert_int_eq(
-        nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT), 0);
+    const int flags = FTW_DEPTH | FTW_PHYS | FTW_MOUNT;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): no threads */
+    ck_assert_int_eq(nftw(directory, remove_entry, 8, flags), 0);
 }
 
 size_t scratch_count(void)

@@ -147,13 +147,13 @@ START_TEST(huge_ones_are_refused_unparsed)
     /* A list that is too long, of entries that are nothing. */
     int used = snprintf(text, n, "{\"format\":1,\"tables\":[1");
     for (size_t i = 0; i < MANIFEST_TABLES_MAX; i++) {
-        memcpy(text + used, ",1", 2);
-        used += 2;
+        text[used++] = ',';
+        text[used++] = '1';
     }
-    memcpy(text + used, "]}", 2);
-    ck_assert_int_eq(
-        manifest_parse(text, (size_t)used + 2, "M", &manifest, &err),
-        NB_ERR_TOO_LARGE);
+    text[used++] = ']';
+    text[used++] = '}';
+    ck_assert_int_eq(manifest_parse(text, (size_t)used, "M", &manifest, &err),
+                     NB_ERR_TOO_LARGE);
     ck_assert_str_eq(err.text, "M: tables: 16385, over 16384");
     free(text);
 }
