@@ -70,7 +70,8 @@ static void ignore_signals(void)
  * sizes have been: otherwise --max-memory would not bound what is resident. */
 static void free_to_system(void)
 {
-    mallopt(M_MMAP_THRESHOLD, 64 << 10);
+    mallopt(M_MMAP_THRESHOLD, /* NOLINT(concurrency-mt-unsafe): no threads */
+            64 << 10);
 }
 
 int main(int argc, char **argv)
