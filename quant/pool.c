@@ -89,7 +89,6 @@ static int pooling_init(struct pooling *pooling, const struct kernel *kernel,
     pooling->decode = kernel == NULL && request->weights == NULL
                           ? kernel_find(KERNEL_decode, rows->format.codec)
                           : NULL;
-    row_source_size(&pooling->source, 0);
     pooling->request = request;
     pooling->bag = 0;
     pooling->first = 0;
@@ -101,6 +100,10 @@ static int pooling_init(struct pooling *pooling, const struct kernel *kernel,
     row_source_job(&pooling->source, &pooling->job);
     pooling->job.dtype = request->dtype;
     pooling->job.out_stride = rows->format.dim * nb_dtype_bytes(request->dtype);
+    size_t mean_length =
+        request->n_bags > 0 ? request->ids.n / request->n_bags : 0;
+    row_source_size(&pooling->source, pooling->job.out_stride /
+                                          (mean_length > 1 ? mean_length : 1));
     return 0;
 }
 

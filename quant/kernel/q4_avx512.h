@@ -42,6 +42,14 @@ Q4_INLINE __m512 q4_ordered(__m512 values)
         values);
 }
 
+/* Puts the four bytes at `from` into the lanes of the mask. From memory it
+ * takes no shuffle port; the compiler would go through a general register. */
+Q4_INLINE void q4_put_lanes(__m512i *all, __mmask16 mask, const void *from)
+{
+    const uint32_t *value = from;
+    __asm__("vpbroadcastd %1, %0%{%2%}" : "+v"(*all) : "m"(*value), "Yk"(mask));
+}
+
 Q4_INLINE __m512 q4_codes(void)
 {
     return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);

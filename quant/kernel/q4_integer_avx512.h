@@ -75,24 +75,17 @@ Q4_INLINE __m512i load_rows(const struct strand *strands, size_t i, size_t at,
     return _mm512_inserti32x4(all, load_16(strands[3].rows[i] + at, shape), 3);
 }
 
-/* Puts *value into the lanes of the mask. From memory it takes no shuffle port;
- * the compiler would go through a general register. */
-Q4_INLINE void put_lanes(__m512i *all, __mmask16 mask, const uint32_t *value)
-{
-    __asm__("vpbroadcastd %1, %0%{%2%}" : "+v"(*all) : "m"(*value), "Yk"(mask));
-}
-
 /* One value a strand, to all of its lanes. */
 Q4_INLINE __m512i spread(const uint32_t *const *values, const unsigned strands)
 {
     __m512i all = _mm512_set1_epi32((int)*values[0]);
     if (strands == 2) {
-        put_lanes(&all, 0xff00, values[1]);
+        q4_put_lanes(&all, 0xff00, values[1]);
     }
     if (strands == 4) {
-        put_lanes(&all, 0x00f0, values[1]);
-        put_lanes(&all, 0x0f00, values[2]);
-        put_lanes(&all, 0xf000, values[3]);
+        q4_put_lanes(&all, 0x00f0, values[1]);
+        q4_put_lanes(&all, 0x0f00, values[2]);
+        q4_put_lanes(&all, 0xf000, values[3]);
     }
     return all;
 }
