@@ -21,10 +21,12 @@
  */
 #include "quant/kernel/q4_block.h"
 
-/* From the first on: -0 + x is x, whatever its sign. */
-static float sum_of_few(const float *biases, size_t n)
+/* From the first on: -0 + x is x, whatever its sign. So an empty part of a bag
+ * changes nothing. */
+static float sum_of_few(const struct kernel_job *job, const float *biases,
+                        size_t n)
 {
-    float sum = n > 0 ? -0.0f : 0.0f;
+    float sum = n > 0 || job->resume ? -0.0f : 0.0f;
     for (size_t i = 0; i < n; i++) {
         sum += biases[i];
     }
@@ -32,7 +34,8 @@ static float sum_of_few(const float *biases, size_t n)
 }
 
 /* Plans the n rows from the job's row `first` on; returns the digits taken. */
-static size_t plan_bag(const struct q4_params *params, size_t first, size_t n,
+static size_t plan_bag(const struct kernel_job *job,
+                       const struct q4_params *params, size_t first, size_t n,
                        struct q4_digits *digits, struct q4_plan *plan)
 {
     const float *scales = params->scales + first;
@@ -49,7 +52,7 @@ static size_t plan_bag(const struct q4_params *params, size_t first, size_t n,
             return (n + Q4_STEP - 1) / Q4_STEP * Q4_STEP;
         }
     }
-    plan->bias = sum_of_few(biases, n);
+    plan->bias = sum_of_few(job, biases, n);
     return 0;
 }
 
@@ -60,7 +63,8 @@ static void plan_bags(const struct kernel_job *job,
     size_t first = 0;
 
     for (size_t b = 0; b < job->n_bags; b++) {
-        digits += plan_bag(params, first, job->counts[b], digits, &plans[b]);
+        digits +=
+            plan_bag(job, params, first, job->counts[b], digits, &plans[b]);
         first += job->counts[b];
     }
 }

@@ -226,6 +226,27 @@ START_TEST(weight_of_unseen_id)
 }
 END_TEST
 
+/* Parts of a long bag without a row add nothing, not even +0. */
+START_TEST(sign_of_zero)
+{
+    static const uint8_t row[] = {0, 0, 0x00, 0xbc, 0x00, 0x80}; /* -1, -0 */
+    static uint64_t ids[600];
+    static const uint32_t bags[] = {1, 599};
+
+    for (size_t i = 2; i < 600; i++) {
+        ids[i] = 1;
+    }
+    rows.base = row;
+    rows.n_rows = 1;
+    pool.ids = (struct nb_ids){ids, NULL, 600};
+    pool.lengths = bags;
+    pool.n_bags = 2;
+    ck_assert_int_eq(nb_pool(&rows, &pool, out, &unseen), 0);
+    is_row(out, -0.0f, -0.0f, -0.0f, -0.0f);
+    is_row(out + 4, -0.0f, -0.0f, -0.0f, -0.0f);
+}
+END_TEST
+
 START_TEST(nothing_asked)
 {
     pool = (struct nb_pool){.ids = {NULL, NULL, 0}};
@@ -282,6 +303,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, unseen_ids_by_default_row);
     tcase_add_test(tcase, unseen_ids_refused);
     tcase_add_test(tcase, weight_of_unseen_id);
+    tcase_add_test(tcase, sign_of_zero);
     tcase_add_test(tcase, nothing_asked);
     tcase_add_test(tcase, no_rows);
     tcase_add_test(tcase, rows_past_the_end);
