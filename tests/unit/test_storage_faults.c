@@ -47,6 +47,7 @@ static int build(void)
         .codec = "q4",
         .search = "greedy",
         .scales = NB_SCALES_FP16,
+        .columns = COLUMNS_AUTO, /* reads twice, and allocates most */
         .nan_policy = NAN_ZERO,
         .threads = 2,
     };

@@ -167,6 +167,42 @@ START_TEST(documented)
 }
 END_TEST
 
+/* The same source with its columns scaled: the first row, bit for bit, and the
+ * same sections when it is built again. */
+START_TEST(columns_as_ever)
+{
+    static const uint32_t expected[5] = {0xb7300000, 0x3f7d986e, 0x400064a3,
+                                         0x417001d6, 0x40e09edd};
+    const struct build_options options = {
+        .input = SOURCE,
+        .output = scratch_path("built.nbt"),
+        .codec = "q4",
+        .search = "asym",
+        .scales = NB_SCALES_FP16,
+        .columns = COLUMNS_SCALE,
+    };
+    struct build_report report;
+    struct table *golden;
+    struct table *built;
+    int rv = table_open("tests/golden/table_v1_columns.nbt", TABLE_VERIFY_FULL,
+                        &golden, &err);
+    ck_assert_msg(rv == 0, "%s", err.text);
+    float values[5];
+    ck_assert_int_eq(nb_decode(table_rows(golden), 0, 1, NB_FP32, values), 0);
+    ck_assert_mem_eq(values, expected, sizeof(values));
+    ck_assert(table_rows(golden)->params->column_mean[3] == 5.25f);
+    ck_assert_int_eq(table_build(&options, &report, &err), 0);
+    ck_assert_int_eq(
+        table_open(options.output, TABLE_VERIFY_FULL, &built, &err), 0);
+    ck_assert_uint_eq(table_info(built)->rows_checksum,
+                      table_info(golden)->rows_checksum);
+    ck_assert_uint_eq(table_info(built)->params_checksum,
+                      table_info(golden)->params_checksum);
+    table_close(built);
+    table_close(golden);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("table_golden");
@@ -176,6 +212,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, writes_as_ever);
     tcase_add_test(tests, builds_as_ever);
     tcase_add_test(tests, documented);
+    tcase_add_test(tests, columns_as_ever);
     suite_add_tcase(suite, tests);
     return suite;
 }
