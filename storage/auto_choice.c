@@ -8,9 +8,11 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define SAMPLE_VALUES ((size_t)1 << 19)
-#define ROWS_MOST     4096u /* tell two losses apart well enough */
-#define ROWS_LEAST    64u
+/* Half of the rows are trained on, where they are not all; 4,096 tell losses
+ * apart well enough. */
+#define SAMPLE_VALUES ((size_t)1 << 20)
+#define ROWS_MOST     8192u
+#define ROWS_LEAST    128u
 #define BAG_SIZE      1 /* of BAG_IDS: 20 ids */
 
 const char *auto_objective_at(size_t i)
@@ -29,6 +31,10 @@ size_t auto_sample_rows(uint32_t dim)
 
 /* ---- the budget ---------------------------------------------------------- */
 
+/* By default what all rows share, such as means of columns, may add so much. */
+#define SHARED_ROOM 1.01
+
+/* Of rows alone. */
 static double bytes_per_value(const struct candidate *candidate)
 {
     size_t bytes = 0;
@@ -36,19 +42,28 @@ static double bytes_per_value(const struct candidate *candidate)
     return (double)bytes / candidate->format.dim;
 }
 
-/* Bytes a value that candidates may take. Where no scales of the baseline hold
- * the values, the most that they can take. */
+/* Of the whole table. */
+static double line_bytes_per_value(const struct auto_options *options,
+                                   const struct compared *line)
+{
+    double shared = (double)line->result.table_bytes /
+                    (double)options->sample->n_source /
+                    line->candidate.format.dim;
+    return bytes_per_value(&line->candidate) + shared;
+}
+
 static double budget_of(const struct auto_options *options)
 {
     if (options->max_bytes_per_value > 0) {
         return options->max_bytes_per_value;
     }
     struct candidate baseline = candidate_baseline(options->sample->dim);
-    (void)candidate_fit(&baseline, options->sample->max_abs);
-    return bytes_per_value(&baseline);
+    (void)candidate_fit(&baseline, options->sample->extremes);
+    return bytes_per_value(&baseline) * SHARED_ROOM;
 }
 
-/* Keeps the candidates whose scales hold the values, in the budget's bytes. */
+/* Keeps the candidates whose scales hold the values, and whose rows are within
+ * the budget. */
 static int keep_affordable(const struct auto_options *options, double budget,
                            struct candidate_list *list, struct nb_errctx *err)
 {
@@ -56,7 +71,7 @@ static int keep_affordable(const struct auto_options *options, double budget,
     double least = INFINITY;
     for (size_t i = 0; i < list->n; i++) {
         struct candidate candidate = list->items[i];
-        if (candidate_fit(&candidate, options->sample->max_abs) != 0) {
+        if (candidate_fit(&candidate, options->sample->extremes) != 0) {
             continue;
         }
         least = fmin(least, bytes_per_value(&candidate));
@@ -70,8 +85,7 @@ static int keep_affordable(const struct auto_options *options, double budget,
     }
     if (isinf(least)) {
         return nb_fail(err, NB_ERR_OVERFLOW,
-                       "no codec holds values as large as %g",
-                       (double)options->sample->max_abs);
+                       "no codec holds values as large as those");
     }
     return nb_fail(err, NB_ERR_INVALID,
                    "no codec takes %g bytes a value or less; the least for "
@@ -94,40 +108,166 @@ static double line_loss(const struct auto_choice *choice,
     return loss_of(objective, result->losses.stats.nl2, &result->bags);
 }
 
-/* Of equal losses fewer bytes, then the first. */
-static bool is_better(const struct auto_choice *choice,
-                      enum auto_objective objective, size_t a, size_t b)
+/* Whether all of the table is within the budget. */
+static bool is_eligible(const struct auto_options *options, double budget,
+                        const struct compared *line)
 {
-    double x = line_loss(choice, objective, a);
-    double y = line_loss(choice, objective, b);
+    return line->rv == 0 && line_bytes_per_value(options, line) <= budget;
+}
+
+/* Losses so near to the least are equal: what has no parameters is simpler. */
+#define NEARLY 1.002
+
+/* Of two that are nearly equal fewer bytes, then less loss, then the first. */
+static bool is_simpler(const struct auto_options *options,
+                       const struct auto_choice *choice, size_t a, size_t b)
+{
+    double x = line_bytes_per_value(options, &choice->lines[a]);
+    double y = line_bytes_per_value(options, &choice->lines[b]);
     if (x != y) {
         return x < y;
     }
-    return choice->lines[a].result.row_bytes <
-           choice->lines[b].result.row_bytes;
+    return line_loss(choice, options->objective, a) <
+           line_loss(choice, options->objective, b);
 }
 
-static void take_best(const struct auto_options *options, double budget,
-                      struct auto_choice *choice)
+/* Losses up to here are as good as the least; none above the baseline's is. */
+static double good_loss(const struct auto_options *options, double budget,
+                        const struct auto_choice *choice, size_t n_rows)
+{
+    struct candidate baseline = candidate_baseline(options->sample->dim);
+    double least = INFINITY;
+    double of_baseline = INFINITY;
+    for (size_t i = 0; i < choice->list.n; i++) {
+        const struct compared *line = &choice->lines[i];
+        if (line->n_rows == n_rows && is_eligible(options, budget, line)) {
+            double loss = line_loss(choice, options->objective, i);
+            least = fmin(least, loss);
+            if (candidate_same(&line->candidate, &baseline)) {
+                of_baseline = loss;
+            }
+        }
+    }
+    return fmin(NEARLY * least, of_baseline);
+}
+
+static size_t most_rows(const struct auto_choice *choice)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < choice->list.n; i++) {
+        size_t n = choice->lines[i].n_rows;
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+static int take_best(const struct auto_options *options, double budget,
+                     struct auto_choice *choice, struct nb_errctx *err)
 {
     enum auto_objective objective = options->objective;
-    choice->chosen = 0;
-    for (size_t i = 1; i < choice->list.n; i++) {
-        if (is_better(choice, objective, i, choice->chosen)) {
+    size_t n = choice->list.n;
+    size_t n_rows = most_rows(choice);
+    double good = good_loss(options, budget, choice, n_rows);
+    choice->chosen = n;
+    for (size_t i = 0; i < n; i++) {
+        const struct compared *line = &choice->lines[i];
+        if (line->n_rows == n_rows && is_eligible(options, budget, line) &&
+            line_loss(choice, objective, i) <= good &&
+            (choice->chosen == n ||
+             is_simpler(options, choice, i, choice->chosen))) {
             choice->chosen = i;
         }
+    }
+    if (choice->chosen == n) { /* not while a row alone is within it */
+        return nb_fail(err, NB_ERR_OVERFLOW, "no codec holds the values");
     }
     const struct compared *line = &choice->lines[choice->chosen];
     choice->record = (struct table_choice){
         .objective = auto_objective_at(objective),
         .weighted = options->sample->weight != NULL,
         .n_tried = choice->list.n,
-        .sample_rows = options->sample->n,
+        .sample_rows = line->n_rows,
         .max_bytes_per_value = budget,
         .loss = line_loss(choice, objective, choice->chosen),
         .loss_of_greedy =
             loss_of(objective, line->baseline, &line->baseline_bags),
     };
+    return 0;
+}
+
+/* ---- two rounds ---------------------------------------------------------- */
+
+/* What loses more than this many times the least on few rows will not be the
+ * least on all. */
+#define PROMISING 1.1
+#define FEW_ROWS  512u
+
+static int compare_on(const struct auto_options *options,
+                      const struct candidate_list *list, size_t max_rows,
+                      struct compared *lines, struct nb_errctx *err)
+{
+    const struct comparison comparison = {
+        .sample = options->sample,
+        .list = list,
+        .budget_seconds = INFINITY, /* clocks have no say */
+        .max_rows = max_rows,
+        .threads = options->threads,
+        .progress = options->progress,
+        .progress_arg = options->progress_arg,
+    };
+    return comparison_run(&comparison, lines, err);
+}
+
+/* Whether the candidate goes on to the second round. The baseline does, so that
+ * there is something never to be worse than. */
+static bool is_promising(const struct auto_options *options,
+                         const struct auto_choice *choice, double least,
+                         size_t i)
+{
+    const struct compared *line = &choice->lines[i];
+    struct candidate baseline = candidate_baseline(options->sample->dim);
+    return candidate_same(&line->candidate, &baseline) ||
+           (line->rv == 0 &&
+            line_loss(choice, options->objective, i) <= PROMISING * least);
+}
+
+/* Tries those again, on all rows. */
+static int compare_promising(const struct auto_options *options, double budget,
+                             struct auto_choice *choice, struct nb_errctx *err)
+{
+    size_t n = choice->list.n;
+    double least = INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        if (is_eligible(options, budget, &choice->lines[i])) {
+            least = fmin(least, line_loss(choice, options->objective, i));
+        }
+    }
+    assert(n > 0);
+    struct candidate_list finalists = {0};
+    struct compared *lines = calloc(n, sizeof(*lines));
+    size_t *index = calloc(n, sizeof(*index));
+    finalists.items = calloc(n, sizeof(*finalists.items));
+    int rv = NB_ERR_NOMEM;
+    if (finalists.items == NULL || lines == NULL || index == NULL) {
+        nb_fail(err, rv, "out of memory");
+        goto out;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (is_promising(options, choice, least, i)) {
+            index[finalists.n] = i;
+            finalists.items[finalists.n++] = choice->list.items[i];
+        }
+    }
+    rv = compare_on(options, &finalists, 0, lines, err);
+    for (size_t i = 0; i < finalists.n && rv == 0; i++) {
+        choice->lines[index[i]] = lines[i];
+    }
+
+out:
+    candidate_list_fini(&finalists);
+    free(index);
+    free(lines);
+    return rv;
 }
 
 int auto_choose(const struct auto_options *options, struct auto_choice *choice,
@@ -146,21 +286,18 @@ int auto_choose(const struct auto_options *options, struct auto_choice *choice,
                                 : 0;
     }
     if (rv == 0) {
-        const struct comparison comparison = {
-            .sample = options->sample,
-            .list = &made.list,
-            .budget_seconds = INFINITY, /* all rows, whatever it takes */
-            .threads = options->threads,
-            .progress = options->progress,
-            .progress_arg = options->progress_arg,
-        };
-        rv = comparison_run(&comparison, made.lines, err);
+        rv = compare_on(options, &made.list, FEW_ROWS, made.lines, err);
+    }
+    if (rv == 0) {
+        rv = compare_promising(options, budget, &made, err);
+    }
+    if (rv == 0) {
+        rv = take_best(options, budget, &made, err);
     }
     if (rv != 0) {
         auto_choice_fini(&made);
         return rv;
     }
-    take_best(options, budget, &made);
     *choice = made;
     return 0;
 }

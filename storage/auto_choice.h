@@ -2,8 +2,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* Chooses how to store a table: every candidate within a budget of bytes is
- * tried on the same rows, and the one of least loss is taken. The same sample
- * gives the same choice; clocks have no say in it. */
+ * tried on the same few rows, the best of them and the baseline on more, and
+ * the one of least loss is taken; of those within 0.2 % of it the one of fewest
+ * bytes. The same sample gives the same choice; clocks have no say in it. */
 #ifndef NB_STORAGE_AUTO_CHOICE_H
 #define NB_STORAGE_AUTO_CHOICE_H
 
@@ -23,21 +24,22 @@ const char *auto_objective_at(size_t i);
 struct auto_options {
     const struct row_sample *sample;
     enum auto_objective objective;
-    double max_bytes_per_value; /* 0: what candidate_baseline() takes */
+    double max_bytes_per_value; /* 0: what rows of candidate_baseline() take,
+                                 * and 1 % for what they share */
     unsigned threads;
     progress_fn *progress; /* may be NULL */
     void *progress_arg;
 };
 
 struct auto_choice {
-    struct candidate_list list; /* all within the budget */
-    struct compared *lines;     /* one a candidate */
+    struct candidate_list list; /* all whose rows are within the budget */
+    struct compared *lines;     /* one a candidate; n_rows tells the round */
     size_t chosen;              /* index of both */
     struct table_choice record;
 };
 
-/* Rows a sample should have: fewer than row_sample_rows(), for every candidate
- * is tried on all. */
+/* Rows a sample should have: fewer than row_sample_rows(), for slow candidates
+ * may be tried on all. */
 size_t auto_sample_rows(uint32_t dim);
 
 /* The loss is never more than the baseline's where that is within the budget.

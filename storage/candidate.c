@@ -52,23 +52,24 @@ struct candidate candidate_baseline(uint32_t dim)
     return candidate;
 }
 
-static int check_scales(const struct candidate *candidate, float max_abs)
+bool candidate_switch_scales(struct candidate *candidate)
 {
-    struct nb_format format = candidate->format;
-    size_t at;
-    format.dim = 1;
-    return nb_check_values(&format, NULL, &max_abs, 1, &at);
+    if (!candidate->other_scales) {
+        return false;
+    }
+    candidate->format.scales = candidate->format.scales == NB_SCALES_FP16
+                                   ? NB_SCALES_FP32
+                                   : NB_SCALES_FP16;
+    return true;
 }
 
-int candidate_fit(struct candidate *candidate, float max_abs)
+int candidate_fit(struct candidate *candidate, const float *extremes)
 {
-    int rv = check_scales(candidate, max_abs);
-    if (rv == NB_ERR_OVERFLOW && candidate->other_scales) {
-        struct candidate other = *candidate;
-        other.format.scales = candidate->format.scales == NB_SCALES_FP16
-                                  ? NB_SCALES_FP32
-                                  : NB_SCALES_FP16;
-        rv = check_scales(&other, max_abs);
+    struct candidate other = *candidate;
+    size_t at;
+    int rv = nb_check_values(&candidate->format, NULL, extremes, 2, &at);
+    if (rv == NB_ERR_OVERFLOW && candidate_switch_scales(&other)) {
+        rv = nb_check_values(&other.format, NULL, extremes, 2, &at);
         if (rv == 0) {
             *candidate = other;
         }
@@ -76,9 +77,17 @@ int candidate_fit(struct candidate *candidate, float max_abs)
     return rv;
 }
 
+const char *candidate_columns_at(size_t i)
+{
+    static const char *const names[] = {[COLUMNS_NONE] = "none",
+                                        [COLUMNS_CENTER] = "center",
+                                        [COLUMNS_SCALE] = "scale"};
+    return i < sizeof(names) / sizeof(names[0]) ? names[i] : NULL;
+}
+
 bool candidate_same(const struct candidate *a, const struct candidate *b)
 {
-    return a->format.codec == b->format.codec &&
+    return a->format.codec == b->format.codec && a->columns == b->columns &&
            strcmp(a->search_name, b->search_name) == 0;
 }
 
@@ -102,6 +111,22 @@ static int append(struct candidate_list *list,
     return 0;
 }
 
+/* With its columns as they are, and in every other way if that is of use. */
+static int append_columns(struct candidate_list *list,
+                          const struct candidate *candidate)
+{
+    struct candidate variant = *candidate;
+    size_t row_bytes;
+    int rv = nb_row_bytes(&candidate->format, &row_bytes);
+    size_t n =
+        row_bytes < (size_t)2 * candidate->format.dim ? COLUMNS_SCALE : 0;
+    for (size_t i = COLUMNS_NONE; rv == 0 && i <= n; i++) {
+        variant.columns = (enum table_columns)i;
+        rv = append(list, &variant);
+    }
+    return rv;
+}
+
 /* A codec with each of its searches, or as it is. */
 static int append_codec(struct candidate_list *list, const char *codec,
                         uint32_t dim)
@@ -109,13 +134,13 @@ static int append_codec(struct candidate_list *list, const char *codec,
     struct candidate candidate;
     int rv = make(codec, NULL, dim, &candidate);
     if (rv == 0 && candidate.search_name[0] == '\0') {
-        return append(list, &candidate);
+        return append_columns(list, &candidate);
     }
     const char *search;
     for (size_t i = 0; rv == 0 && (search = nb_search_at(i)) != NULL; i++) {
         rv = make(codec, search, dim, &candidate);
         if (rv == 0) {
-            rv = append(list, &candidate);
+            rv = append_columns(list, &candidate);
         }
     }
     return rv;
@@ -131,36 +156,61 @@ static int append_all(struct candidate_list *list, uint32_t dim)
     return rv;
 }
 
+/* Codec and search from "CODEC", "SEARCH" or "CODEC/SEARCH". */
+static int make_named(char *name, uint32_t dim, struct candidate *candidate)
+{
+    char *slash = strchr(name, '/');
+    if (slash != NULL) {
+        *slash = '\0';
+        int rv = make(name, slash + 1, dim, candidate);
+        *slash = '/';
+        return rv;
+    }
+    int rv = make(name, NULL, dim, candidate);
+    return rv == NB_ERR_NOT_FOUND ? make(BASE_CODEC, name, dim, candidate) : rv;
+}
+
+/* Columns by what stands after the '+'. */
+static int choose_columns(const char *name, struct candidate *candidate)
+{
+    const char *known;
+    for (size_t i = COLUMNS_CENTER; (known = candidate_columns_at(i)) != NULL;
+         i++) {
+        if (strcmp(name, known) == 0) {
+            candidate->columns = (enum table_columns)i;
+            return 0;
+        }
+    }
+    return NB_ERR_NOT_FOUND;
+}
+
 static int append_name(struct candidate_list *list, char *name, uint32_t dim)
 {
     struct candidate candidate;
-    char *slash = strchr(name, '/');
-    int rv;
     if (strcmp(name, "all") == 0) {
         return append_all(list, dim);
     }
-    if (slash != NULL) {
-        *slash = '\0';
-        rv = make(name, slash + 1, dim, &candidate);
-        *slash = '/';
-    } else {
-        rv = make(name, NULL, dim, &candidate);
-        if (rv == NB_ERR_NOT_FOUND) {
-            rv = make(BASE_CODEC, name, dim, &candidate);
-        }
+    char *plus = strchr(name, '+');
+    if (plus != NULL) {
+        *plus = '\0';
+    }
+    int rv = make_named(name, dim, &candidate);
+    if (plus != NULL) {
+        *plus = '+';
+        rv = rv == 0 ? choose_columns(plus + 1, &candidate) : rv;
     }
     return rv == 0 ? append(list, &candidate) : rv;
 }
 
 /* ---- from text ----------------------------------------------------------- */
 
-/* "there is all, q4, q8, ..., asym, greedy" */
+/* "there is all, q4, q8, ..., asym, greedy, each +center or +scale" */
 static int fail_name(const char *name, int rv, struct nb_errctx *err)
 {
     if (rv == NB_ERR_NOMEM) {
         return nb_fail(err, rv, "out of memory");
     }
-    char known[160] = "all";
+    char known[144] = "all";
     size_t n = strlen(known);
     const char *word;
     for (size_t i = 0; (word = nb_codec_at(i)) != NULL && n < sizeof(known);
@@ -172,8 +222,9 @@ static int fail_name(const char *name, int rv, struct nb_errctx *err)
         n += (size_t)snprintf(known + n, sizeof(known) - n, ", %s", word);
     }
     return nb_fail(err, NB_ERR_NOT_FOUND,
-                   "no codec or search called '%.40s', there is %s", name,
-                   known);
+                   "no codec or search called '%.40s', there is %s, each "
+                   "with +center or +scale",
+                   name, known);
 }
 
 int candidate_list_parse(const char *text, uint32_t dim,

@@ -18,6 +18,9 @@ struct rows_at {
 
 struct run {
     const struct comparison *comparison;
+    const struct row_sample *sample;   /* to try on */
+    const struct row_sample *training; /* to train on */
+    struct row_sample halves[2];       /* these, unless they are all rows */
     struct rows_at at[HALVINGS];
     struct trial_rows *probe;
     struct nb_errctx *err;
@@ -25,7 +28,7 @@ struct run {
 
 static size_t n_rows_at(const struct run *run, unsigned k)
 {
-    return run->comparison->sample->n >> k;
+    return run->sample->n >> k;
 }
 
 static int need_rows(struct run *run, unsigned k)
@@ -33,7 +36,7 @@ static int need_rows(struct run *run, unsigned k)
     if (run->at[k].rows != NULL) {
         return 0;
     }
-    return trial_rows_create(run->comparison->sample, n_rows_at(run, k),
+    return trial_rows_create(run->sample, n_rows_at(run, k), run->training,
                              &run->at[k].rows, run->err);
 }
 
@@ -41,33 +44,46 @@ static int need_rows(struct run *run, unsigned k)
 static int try_fitting(const struct run *run, const struct trial_rows *rows,
                        struct compared *line)
 {
-    const struct comparison *comparison = run->comparison;
+    struct candidate *candidate = &line->candidate;
+    unsigned threads = run->comparison->threads;
     line->n_rows = trial_rows_n(rows);
-    line->rv = candidate_fit(&line->candidate, comparison->sample->max_abs);
-    if (line->rv != 0) {
-        return line->rv == NB_ERR_OVERFLOW
-                   ? 0
-                   : nb_fail(run->err, line->rv, "%s: %s",
-                             line->candidate.codec, nb_strerror(line->rv));
+    line->rv = candidate_fit(candidate, run->sample->extremes);
+    if (line->rv == 0) {
+        line->rv = trial_run(rows, candidate, threads, &line->result, run->err);
+        /* Scaling columns can make values too large that were not. */
+        if (line->rv == NB_ERR_OVERFLOW &&
+            candidate->format.scales == NB_SCALES_FP16 &&
+            candidate_switch_scales(candidate)) {
+            line->rv =
+                trial_run(rows, candidate, threads, &line->result, run->err);
+        }
     }
-    return trial_run(rows, &line->candidate, comparison->threads, &line->result,
-                     run->err);
+    return line->rv == NB_ERR_OVERFLOW ? 0 : line->rv;
 }
 
-/* How often to halve the rows to keep the budget. A candidate that fails on
+static bool can_halve(const struct run *run, unsigned k)
+{
+    return n_rows_at(run, k + 1) >= COMPARISON_ROWS_LEAST;
+}
+
+/* How often to halve the rows to keep to the limits. A candidate that fails on
  * few rows will fail on all. */
 static int choose_halvings(struct run *run, const struct compared *line,
                            unsigned *k)
 {
     struct compared probe = {.candidate = line->candidate};
+    size_t max_rows = run->comparison->max_rows;
     *k = 0;
-    if (n_rows_at(run, 1) < COMPARISON_ROWS_LEAST ||
-        isinf(run->comparison->budget_seconds)) {
+    while (can_halve(run, *k) && max_rows > 0 &&
+           n_rows_at(run, *k) > max_rows) {
+        ++*k;
+    }
+    if (!can_halve(run, *k) || isinf(run->comparison->budget_seconds)) {
         return 0;
     }
     int rv = run->probe != NULL
                  ? 0
-                 : trial_rows_create(run->comparison->sample, PROBE_ROWS,
+                 : trial_rows_create(run->sample, PROBE_ROWS, run->training,
                                      &run->probe, run->err);
     if (rv == 0) {
         rv = try_fitting(run, run->probe, &probe);
@@ -75,7 +91,7 @@ static int choose_halvings(struct run *run, const struct compared *line,
     if (rv != 0 || probe.rv != 0) {
         return rv;
     }
-    while (n_rows_at(run, *k + 1) >= COMPARISON_ROWS_LEAST &&
+    while (can_halve(run, *k) &&
            probe.result.encode_seconds * (double)n_rows_at(run, *k) >
                run->comparison->budget_seconds) {
         ++*k;
@@ -90,7 +106,7 @@ static int need_baseline(struct run *run, unsigned k)
     if (at->measured) {
         return 0;
     }
-    at->baseline.candidate = candidate_baseline(run->comparison->sample->dim);
+    at->baseline.candidate = candidate_baseline(run->sample->dim);
     at->measured = true;
     return try_fitting(run, at->rows, &at->baseline);
 }
@@ -130,11 +146,24 @@ static void show_progress(const struct comparison *comparison, size_t done)
     }
 }
 
+static int share_sample(struct run *run)
+{
+    const struct row_sample *sample = run->comparison->sample;
+    run->sample = sample;
+    run->training = sample;
+    if (sample->n == sample->n_source || sample->n < 2) {
+        return 0;
+    }
+    run->sample = &run->halves[0];
+    run->training = &run->halves[1];
+    return row_sample_split(sample, &run->halves[0], &run->halves[1], run->err);
+}
+
 int comparison_run(const struct comparison *comparison, struct compared *lines,
                    struct nb_errctx *err)
 {
     struct run run = {.comparison = comparison, .err = err};
-    int rv = 0;
+    int rv = share_sample(&run);
     for (size_t i = 0; i < comparison->list->n && rv == 0; i++) {
         lines[i] = (struct compared){.candidate = comparison->list->items[i]};
         rv = run_candidate(&run, &lines[i]);
@@ -144,5 +173,7 @@ int comparison_run(const struct comparison *comparison, struct compared *lines,
         trial_rows_destroy(run.at[k].rows);
     }
     trial_rows_destroy(run.probe);
+    row_sample_fini(&run.halves[0]);
+    row_sample_fini(&run.halves[1]);
     return rv;
 }

@@ -27,6 +27,7 @@ struct comparison {
     const struct candidate_list *list;
     double budget_seconds; /* of encoding a candidate may take; see below.
                             * INFINITY: all rows, whatever it takes */
+    size_t max_rows;       /* to try on; 0: all */
     unsigned threads;
     progress_fn *progress; /* may be NULL */
     void *progress_arg;
@@ -36,9 +37,11 @@ struct comparison {
 
 /*
  * Tries each of the list; lines[i] is of list->items[i]. A candidate too slow
- * for the budget is tried on a half, a quarter... of the rows, spread evenly.
+ * for the budget is tried on a half, a quarter... of the rows, spread evenly;
+ * so is every one where they are more than max_rows.
  * One whose scales do not hold all values of the source is tried with the other
- * type, where it has one. Errors of trial_run().
+ * type, where it has one. If the sample is not the whole source, half of it is
+ * trained on and the other half tried on. Errors of trial_run().
  */
 int comparison_run(const struct comparison *comparison, struct compared *lines,
                    struct nb_errctx *err);

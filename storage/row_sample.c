@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "quant/checked.h"
-#include "quant/half.h"
 #include "storage/block_encode.h"
 #include "storage/error_sums.h"
 #include "storage/mix64.h"
@@ -40,7 +39,7 @@ struct sampler {
     double left_out; /* greatest priority that is */
     uint64_t n_source;
     uint64_t n_nonfinite;
-    uint32_t max_bits; /* of the greatest |x| */
+    float *extremes;
 };
 
 size_t row_sample_rows(uint32_t dim)
@@ -157,15 +156,23 @@ static void show_progress(const struct sampler *sampler)
     options->progress(options->progress_arg, &progress);
 }
 
-/* Bits of finite floats without sign are in the order of the floats, and their
- * greatest is found by vectors, where that of floats is not. */
-static uint32_t max_bits_of(const float *values, size_t n, uint32_t max)
+/* Widens least and greatest of each column to hold the rows. */
+static void note_extremes(struct sampler *sampler, const float *values,
+                          size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits = float_bits(values[i]) & 0x7fffffffu;
-        max = bits > max ? bits : max;
+    size_t dim = sampler->dim;
+    float *least = sampler->extremes;
+    float *greatest = least + dim;
+    if (sampler->n_source == 0 && n > 0) {
+        memcpy(least, values, dim * sizeof(*least));
+        memcpy(greatest, values, dim * sizeof(*greatest));
     }
-    return max;
+    for (size_t i = 0; i < n; i++, values += dim) {
+        for (size_t j = 0; j < dim; j++) {
+            least[j] = values[j] < least[j] ? values[j] : least[j];
+            greatest[j] = values[j] > greatest[j] ? values[j] : greatest[j];
+        }
+    }
 }
 
 static int read_rows(struct sampler *sampler, float *values, double *weights)
@@ -181,8 +188,7 @@ static int read_rows(struct sampler *sampler, float *values, double *weights)
         }
         if (rv == 0) {
             sampler->n_nonfinite += zero_nonfinite(values, n * sampler->dim);
-            sampler->max_bits =
-                max_bits_of(values, n * sampler->dim, sampler->max_bits);
+            note_extremes(sampler, values, n);
         }
         for (size_t i = 0; i < n && rv == 0; i++) {
             rv = offer(sampler, weights[i], values + i * sampler->dim);
@@ -208,7 +214,8 @@ static int read_source(struct sampler *sampler)
     for (size_t i = 0; i < n && weights != NULL; i++) {
         weights[i] = 1; /* unless there is a file */
     }
-    int rv = values == NULL || weights == NULL
+    sampler->extremes = calloc(sampler->dim, 2 * sizeof(*sampler->extremes));
+    int rv = values == NULL || weights == NULL || sampler->extremes == NULL
                  ? nb_fail(sampler->err, NB_ERR_NOMEM,
                            "out of memory for a block of %zu rows", n)
                  : read_rows(sampler, values, weights);
@@ -266,7 +273,6 @@ static int complete(struct sampler *sampler, struct row_sample *sample)
         .dim = sampler->dim,
         .n_source = sampler->n_source,
         .n_nonfinite = sampler->n_nonfinite,
-        .max_abs = float_from_bits(sampler->max_bits),
         .rows = calloc(sampler->n, sizeof(*made.rows)),
         .weight = sampler->options->weights != NULL
                       ? calloc(sampler->n, sizeof(*made.weight))
@@ -290,7 +296,9 @@ static int complete(struct sampler *sampler, struct row_sample *sample)
         }
     }
     made.values = sampler->values;
+    made.extremes = sampler->extremes;
     sampler->values = NULL;
+    sampler->extremes = NULL;
     *sample = made;
     return 0;
 }
@@ -310,13 +318,63 @@ int row_sample_take(const struct sample_options *options,
     if (rv == 0) {
         rv = complete(&sampler, sample);
     }
+    free(sampler.extremes);
     free(sampler.entries);
     free(sampler.values);
     return rv;
 }
 
+/* ---- parting ------------------------------------------------------------- */
+
+/* Every other row, from row `first` on. */
+static int copy_half(const struct row_sample *sample, size_t first,
+                     struct row_sample *half)
+{
+    size_t dim = sample->dim;
+    *half = *sample;
+    half->n = (sample->n + 1 - first) / 2;
+    assert(half->n > 0);
+    half->values = malloc(half->n * dim * sizeof(*half->values));
+    half->rows = calloc(half->n, sizeof(*half->rows));
+    half->extremes = malloc(2 * dim * sizeof(*half->extremes));
+    half->weight =
+        sample->weight != NULL ? calloc(half->n, sizeof(*half->weight)) : NULL;
+    if (half->values == NULL || half->rows == NULL || half->extremes == NULL ||
+        (half->weight == NULL && sample->weight != NULL)) {
+        row_sample_fini(half);
+        return NB_ERR_NOMEM;
+    }
+    memcpy(half->extremes, sample->extremes, 2 * dim * sizeof(*half->extremes));
+    for (size_t i = 0; i < half->n; i++) {
+        size_t from = 2 * i + first;
+        memcpy(half->values + i * dim, sample->values + from * dim,
+               dim * sizeof(*half->values));
+        half->rows[i] = sample->rows[from];
+        if (half->weight != NULL) {
+            half->weight[i] = sample->weight[from];
+        }
+    }
+    return 0;
+}
+
+int row_sample_split(const struct row_sample *sample, struct row_sample *first,
+                     struct row_sample *second, struct nb_errctx *err)
+{
+    int rv = copy_half(sample, 0, first);
+    if (rv == 0) {
+        rv = copy_half(sample, 1, second);
+        if (rv != 0) {
+            row_sample_fini(first);
+        }
+    }
+    return rv == 0 ? 0
+                   : nb_fail(err, rv, "out of memory for a sample of %zu rows",
+                             sample->n);
+}
+
 void row_sample_fini(struct row_sample *sample)
 {
+    free(sample->extremes);
     free(sample->values);
     free(sample->rows);
     free(sample->weight);

@@ -22,14 +22,14 @@
 #include "storage/table_builder.h"
 
 struct row_sample {
-    float *values;  /* n x dim, finite */
-    uint64_t *rows; /* their numbers, ascending */
-    double *weight; /* what each stands for; NULL: all for the same */
+    float *values;   /* n x dim, finite */
+    uint64_t *rows;  /* their numbers, ascending */
+    float *extremes; /* least of each column of the source, then greatest */
+    double *weight;  /* what each stands for; NULL: all for the same */
     size_t n;
     uint32_t dim;
     uint64_t n_source;    /* rows of the source */
     uint64_t n_nonfinite; /* values of the source that count as 0 */
-    float max_abs;        /* greatest |x| of the source */
 };
 
 /* What to read. A plain parameter struct. */
@@ -48,6 +48,12 @@ size_t row_sample_rows(uint32_t dim);
  * source and the weights; NB_ERR_SOURCE: no rows; NB_ERR_NOMEM. */
 int row_sample_take(const struct sample_options *options,
                     struct row_sample *sample, struct nb_errctx *err);
+
+/* Parts a sample in two, of every other row each, so that what is trained on
+ * one can be measured on the other; sample->n > 1. The caller ends both with
+ * row_sample_fini(). NB_ERR_NOMEM. */
+int row_sample_split(const struct row_sample *sample, struct row_sample *first,
+                     struct row_sample *second, struct nb_errctx *err);
 
 void row_sample_fini(struct row_sample *sample);
 

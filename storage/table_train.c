@@ -159,6 +159,13 @@ static void show_training(void *arg, const struct progress *progress)
     }
 }
 
+int table_train_on(const struct train_job *job, const struct row_sample *sample,
+                   struct table_params *params)
+{
+    return job->columns == COLUMNS_AUTO ? train_best(job, sample, params)
+                                        : train(sample, job->columns, params);
+}
+
 int table_train(const struct train_job *job, struct source *source,
                 struct table_params *params, struct nb_errctx *err)
 {
@@ -171,8 +178,7 @@ int table_train(const struct train_job *job, struct source *source,
         return rv;
     }
     struct table_params trained;
-    rv = job->columns == COLUMNS_AUTO ? train_best(job, &sample, &trained)
-                                      : train(&sample, job->columns, &trained);
+    rv = table_train_on(job, &sample, &trained);
     row_sample_fini(&sample);
     if (rv != 0) {
         return nb_fail(err, rv, "training: %s", nb_strerror(rv));

@@ -25,6 +25,11 @@ struct train_job {
  */
 bool table_train_needed(const struct train_job *job);
 
+/* Trains on a sample in memory. The caller ends *params with
+ * table_params_fini(). NB_ERR_NOMEM. */
+int table_train_on(const struct train_job *job, const struct row_sample *sample,
+                   struct table_params *params);
+
 /*
  * Reads the source and rewinds it. The same source and job give the same
  * parameters. The caller ends *params with table_params_fini(). Errors of the

@@ -10,12 +10,14 @@
 #include "quant/checked.h"
 #include "storage/error_sums.h"
 #include "storage/parallel.h"
+#include "storage/table_train.h"
 
 #define CHUNK_ROWS_MAX 1024u /* a job's; clocks are read twice a job */
 #define JOBS_A_THREAD  8u    /* at least, so that none is waited for long */
 
 struct trial_rows {
     const struct row_sample *sample;
+    const struct row_sample *training;
     const float *values;  /* of the sample, or owned */
     const double *weight; /* likewise; NULL: all alike */
     float *own_values;
@@ -66,6 +68,7 @@ static const double *drawing_weights(const struct trial_rows *rows)
 }
 
 int trial_rows_create(const struct row_sample *sample, size_t n,
+                      const struct row_sample *training,
                       struct trial_rows **rows, struct nb_errctx *err)
 {
     struct trial_rows *created = calloc(1, sizeof(*created));
@@ -73,6 +76,7 @@ int trial_rows_create(const struct row_sample *sample, size_t n,
         return nb_fail(err, NB_ERR_NOMEM, "out of memory");
     }
     created->sample = sample;
+    created->training = training;
     created->n = n;
     created->values = sample->values;
     created->weight = sample->weight;
@@ -114,6 +118,7 @@ size_t trial_rows_n(const struct trial_rows *rows)
 struct trial {
     const struct trial_rows *rows;
     const struct candidate *candidate;
+    struct table_params params;
     struct nb_rows encoded;
     uint8_t *bytes; /* of the encoded rows */
     float *decoded;
@@ -147,9 +152,9 @@ static void run_chunk(void *arg, size_t i)
     float *y = trial->decoded + first * dim;
 
     double start = thread_seconds();
-    chunk->rv =
-        nb_encode(&trial->candidate->format, NULL, trial->candidate->search, x,
-                  n, trial->bytes + first * stride, stride);
+    chunk->rv = nb_encode(&trial->candidate->format, &trial->params.view,
+                          trial->candidate->search, x, n,
+                          trial->bytes + first * stride, stride);
     double encoded = thread_seconds();
     if (chunk->rv == 0) {
         chunk->rv = nb_decode(&trial->encoded, first, n, NB_FP32, y);
@@ -223,18 +228,36 @@ static int allocate(struct trial *trial, unsigned threads)
     return 0;
 }
 
+/* Parameters, and whether all values of the source can be encoded with them. */
+static int train(struct trial *trial)
+{
+    const struct candidate *candidate = trial->candidate;
+    const struct train_job job = {
+        .format = candidate->format,
+        .search = candidate->search,
+        .columns = candidate->columns,
+    };
+    size_t at;
+    int rv = table_train_on(&job, trial->rows->training, &trial->params);
+    return rv == 0 ? nb_check_values(&candidate->format, &trial->params.view,
+                                     trial->rows->sample->extremes, 2, &at)
+                   : rv;
+}
+
 static int run(struct trial *trial, unsigned threads,
                struct trial_result *result)
 {
     const struct trial_rows *rows = trial->rows;
     const struct nb_format *format = &trial->candidate->format;
-    size_t at;
+    const struct nb_params *params = &trial->params.view;
     int rv = nb_row_bytes(format, &result->row_bytes);
     if (rv == 0) {
-        rv = nb_check_values(format, NULL, rows->values, rows->n, &at);
+        rv = train(trial);
     }
-    trial->encoded = (struct nb_rows){
-        .format = *format, .n_rows = rows->n, .stride = result->row_bytes};
+    trial->encoded = (struct nb_rows){.format = *format,
+                                      .n_rows = rows->n,
+                                      .stride = result->row_bytes,
+                                      .params = params};
     if (rv == 0) {
         rv = allocate(trial, threads);
     }
@@ -246,6 +269,9 @@ static int run(struct trial *trial, unsigned threads,
     rv = add_up(trial, result);
     if (rv == 0) {
         rv = bag_probe_measure(rows->probe, &trial->encoded, &result->bags);
+    }
+    if (table_params_any(params)) {
+        result->table_bytes = table_params_bytes(format->dim, params);
     }
     return rv;
 }
@@ -264,6 +290,7 @@ int trial_run(const struct trial_rows *rows, const struct candidate *candidate,
                 candidate->search_name[0] != '\0' ? "/" : "",
                 candidate->search_name, nb_strerror(rv));
     }
+    table_params_fini(&trial.params);
     free(trial.chunks);
     free(trial.errors);
     free(trial.decoded);

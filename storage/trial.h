@@ -13,29 +13,31 @@
 #include "storage/loss_tally.h"
 #include "storage/row_sample.h"
 
-struct trial_rows; /* that candidates are tried on */
+struct trial_rows; /* that candidates are tried on, and trained on */
 
 struct trial_result {
     size_t row_bytes;
+    size_t table_bytes;     /* of parameters that all rows share */
     struct losses losses;   /* row numbers are those of the source */
     struct bag_errors bags; /* ids drawn in proportion to the weights */
     double encode_seconds;  /* a row, on one core */
     double decode_seconds;  /* likewise, in order, to fp32 */
 };
 
-/* Takes n rows of the sample, spread evenly over it, n <= sample->n. The sample
- * is borrowed; the caller ends *rows with trial_rows_destroy(). NB_ERR_NOMEM.
- */
+/* Takes n rows of the sample, spread evenly over it, n <= sample->n, to try on;
+ * and `training` to train on, which may be the same. Both are borrowed; the
+ * caller ends *rows with trial_rows_destroy(). NB_ERR_NOMEM. */
 int trial_rows_create(const struct row_sample *sample, size_t n,
+                      const struct row_sample *training,
                       struct trial_rows **rows, struct nb_errctx *err);
 
 void trial_rows_destroy(struct trial_rows *rows); /* NULL is allowed */
 
 size_t trial_rows_n(const struct trial_rows *rows);
 
-/* The same results, but for the times, on any number of threads.
- * NB_ERR_OVERFLOW: values are beyond the range of the candidate's scales;
- * NB_ERR_NOMEM; errors of nb_encode(). */
+/* The same results, but for the times, on any number of threads. The encoding
+ * time is without training. NB_ERR_OVERFLOW: values of the source are beyond
+ * the range of the candidate's scales; NB_ERR_NOMEM; errors of nb_encode(). */
 int trial_run(const struct trial_rows *rows, const struct candidate *candidate,
               unsigned threads, struct trial_result *result,
               struct nb_errctx *err);

@@ -27,8 +27,9 @@ const struct option_row auto_codec_rows[AUTO_CODEC_ROWS] = {
      .type = OPTION_TEXT,
      .offset = AT(max_bytes_per_value),
      .value = "B",
-     .help = "with --codec auto: the most that a row may take, over its dim, "
-             "such as 0.6 (default: what q4 takes)"},
+     .help = "with --codec auto: the most that the table may take, such as "
+             "0.6 (default: what rows of q4 take, and 1 % for what rows "
+             "share)"},
     {.name = "objective",
      .type = OPTION_INDEX,
      .offset = AT(objective),
@@ -117,6 +118,31 @@ void auto_codec_fini(struct auto_codec *made)
     row_sample_fini(&made->sample);
 }
 
+/* Those that were tried on all rows, and how many were not. */
+static void print_finalists(const struct auto_choice *choice,
+                            struct compared *finalists)
+{
+    const struct compared *mark = NULL;
+    size_t n = 0;
+    size_t few_rows = 0;
+    for (size_t i = 0; i < choice->list.n; i++) {
+        if (choice->lines[i].n_rows < choice->record.sample_rows) {
+            few_rows = choice->lines[i].n_rows;
+            continue;
+        }
+        if (i == choice->chosen) {
+            mark = &finalists[n];
+        }
+        finalists[n++] = choice->lines[i];
+    }
+    compare_report_print(finalists, n, mark);
+    if (n < choice->list.n) {
+        printf("%s lost more on %s, and were not tried on more\n",
+               text_counted(choice->list.n - n, "candidate").text,
+               text_counted(few_rows, "row").text);
+    }
+}
+
 void auto_codec_print(const struct auto_codec *made)
 {
     const struct auto_choice *choice = &made->choice;
@@ -127,7 +153,14 @@ void auto_codec_print(const struct auto_codec *made)
            record->objective == auto_objective_at(AUTO_MSE) ? "rows"
                                                             : "sums of 20 rows",
            record->weighted ? ", weighted" : "");
-    compare_report_print(choice->lines, choice->list.n, (long)choice->chosen);
+    struct compared *finalists = calloc(choice->list.n, sizeof(*finalists));
+    if (finalists != NULL) {
+        print_finalists(choice, finalists);
+    } else { /* without leaving any out, then */
+        compare_report_print(choice->lines, choice->list.n,
+                             &choice->lines[choice->chosen]);
+    }
+    free(finalists);
     compare_report_print_sample(&made->sample);
 }
 

@@ -43,9 +43,11 @@ static const struct option_row rows[] = {
      .type = OPTION_TEXT,
      .offset = AT(compare.list),
      .value = "LIST",
-     .help = "no FILE.nbt: try codecs and searches on the vectors, in memory, "
-             "and print them as a table. 'all', or names parted by commas: of "
-             "a codec, of a search of q4, or CODEC/SEARCH"},
+     .help =
+         "no FILE.nbt: try codecs and searches on the vectors, in memory, "
+         "and print them as a table. 'all', or names parted by commas: of "
+         "a codec, of a search of q4, or CODEC/SEARCH, each with +center or "
+         "+scale for these --columns of quantize"},
     {.name = "svg",
      .type = OPTION_TEXT,
      .offset = AT(compare.svg),

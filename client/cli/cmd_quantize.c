@@ -73,8 +73,9 @@ static const struct option_row rows[] = {
      .value = "CODEC",
      .fallback = "q4",
      .choices = codec_at,
-     .help = "how rows are stored; auto tries them all, with every search, on "
-             "a sample of rows, and takes the one of least loss"},
+     .help = "how rows are stored; auto tries them all, with every search "
+             "and what --columns can be, on a sample of rows, and takes what "
+             "loses least"},
     {.name = "search",
      .type = OPTION_NAME,
      .offset = AT(search),
@@ -216,10 +217,13 @@ static bool complete_codec(struct quantize_args *args, uint32_t *scales,
 static bool check_auto(const struct quantize_args *args, int *status)
 {
     double budget;
-    if (args->search != NULL || args->scales != 0) {
-        *status = command_misused("quantize",
-                                  "--%s: with --codec auto it is chosen, too",
-                                  args->search != NULL ? "search" : "scales");
+    const char *given = args->search != NULL            ? "search"
+                        : args->scales != 0             ? "scales"
+                        : args->columns != COLUMNS_NONE ? "columns"
+                                                        : NULL;
+    if (given != NULL) {
+        *status = command_misused(
+            "quantize", "--%s: with --codec auto it is chosen, too", given);
         return false;
     }
     if (!auto_codec_budget(&args->choice, &budget)) {
@@ -303,6 +307,7 @@ static int quantize_auto(struct quantize_args *args)
         &choice.choice.lines[choice.choice.chosen].candidate;
     args->codec = chosen->codec;
     args->search = chosen->search_name;
+    args->columns = chosen->columns;
     int status = quantize(args, chosen->format.scales, &choice);
     auto_codec_fini(&choice);
     return status;

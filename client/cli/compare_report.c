@@ -33,9 +33,11 @@ static const char *dash_if_empty(const char *text)
 
 static void print_line(const struct compared *line)
 {
-    printf("%-12s %-12s %-6s", line->candidate.codec,
-           dash_if_empty(line->candidate.search_name),
-           table_scales_name(line->candidate.format.scales));
+    const struct candidate *candidate = &line->candidate;
+    printf("%-12s %-12s %-7s %-6s", candidate->codec,
+           dash_if_empty(candidate->search_name),
+           candidate_columns_at(candidate->columns),
+           table_scales_name(candidate->format.scales));
     if (line->rv != 0) {
         printf(" %s", nb_strerror(line->rv));
         return;
@@ -45,25 +47,29 @@ static void print_line(const struct compared *line)
     if (!isnan(change(line))) {
         snprintf(against, sizeof(against), "%+.1f %%", change(line));
     }
-    printf(" %7zu %8s  %.5f %9s %9.5f %10.6f %10.3f %9.3f %9s",
-           result->row_bytes,
+    printf(" %7zu %7zu %8s  %.5f %9s %9.5f %10.6f %10.3f %9.3f %9s",
+           result->row_bytes, result->table_bytes,
            text_percent((double)result->row_bytes, fp32_bytes(line)).text,
            result->losses.stats.nl2, against, result->bags.nl2[BAG_SHOWN],
            result->losses.cosine_p1, 1e6 * result->encode_seconds,
            1e6 * result->decode_seconds, text_count(line->n_rows).text);
 }
 
-void compare_report_print(const struct compared *lines, size_t n, long mark)
+void compare_report_print(const struct compared *lines, size_t n,
+                          const struct compared *mark)
 {
-    printf("%-12s %-12s %-6s %7s %8s %8s %9s %9s %10s %10s %9s %9s\n", "", "",
-           "", "bytes", "of", "", "nl2 vs", "bags of", "cosine", "encode",
-           "decode", "rows");
-    printf("%-12s %-12s %-6s %7s %8s %8s %9s %6u ids %10s %10s %9s %9s\n",
-           "codec", "search", "scales", "a row", "fp32", "nl2", "greedy",
-           BAG_IDS[BAG_SHOWN], "p1", "us a row", "us a row", "tried");
+    static const char form[] = "%-12s %-12s %-7s %-6s %7s %7s %8s %8s %9s %9s "
+                               "%10s %10s %9s %9s\n";
+    char bags[16];
+    snprintf(bags, sizeof(bags), "%u ids", BAG_IDS[BAG_SHOWN]);
+    printf(form, "", "", "", "", "bytes", "bytes", "of", "", "nl2 vs",
+           "bags of", "cosine", "encode", "decode", "rows");
+    printf(form, "codec", "search", "columns", "scales", "a row", "a table",
+           "fp32", "nl2", "greedy", bags, "p1", "us a row", "us a row",
+           "tried");
     for (size_t i = 0; i < n; i++) {
         print_line(&lines[i]);
-        printf("%s\n", (long)i == mark ? "  <- chosen" : "");
+        printf("%s\n", &lines[i] == mark ? "  <- chosen" : "");
     }
 }
 
@@ -100,6 +106,7 @@ static void put_result(const struct compared *line, json_t **object)
     const struct losses *losses = &result->losses;
     double bytes = (double)result->row_bytes;
     json_put(object, "bytes_per_row", json_count(result->row_bytes));
+    json_put(object, "table_bytes", json_count(result->table_bytes));
     json_put(object, "percent_of_fp32",
              json_number(100 * bytes / fp32_bytes(line)));
     json_put(object, "bits_per_value",
@@ -124,6 +131,8 @@ static json_t *json_candidate(const struct compared *line)
     json_t *object = json_object();
     json_put(&object, "codec", json_string(line->candidate.codec));
     json_put(&object, "search", json_string(line->candidate.search_name));
+    json_put(&object, "columns",
+             json_string(candidate_columns_at(line->candidate.columns)));
     json_put(&object, "scales",
              json_string(table_scales_name(line->candidate.format.scales)));
     if (line->rv != 0) {

@@ -9,8 +9,9 @@
 
 #include "storage/comparison.h"
 
-/* A heading and a line each. `mark` is the index of one to mark, or -1. */
-void compare_report_print(const struct compared *lines, size_t n, long mark);
+/* A heading and a line each; NULL marks none, otherwise one of the lines. */
+void compare_report_print(const struct compared *lines, size_t n,
+                          const struct compared *mark);
 
 /* A sentence on what the rows are a sample of, if they are, and one on values
  * that counted as 0, if any did. */

@@ -51,7 +51,7 @@ static void print_text(const struct compare *compare)
     printf("%s: %s x %u values%s\n", compare->args->against,
            text_counted(sample->n_source, "row").text, sample->dim,
            compare->args->weights != NULL ? ", losses weighted" : "");
-    compare_report_print(compare->lines, compare->list.n, -1);
+    compare_report_print(compare->lines, compare->list.n, NULL);
     compare_report_print_sample(sample);
     print_slow(compare);
 }
@@ -77,10 +77,41 @@ static int print_json(const struct compare *compare)
 
 /* Losses of fp16 and above are orders of magnitude less, and would press all
  * others into one line. */
-static bool is_drawn(const struct compare *compare, const struct compared *line)
+static bool can_be_drawn(const struct compare *compare,
+                         const struct compared *line)
 {
     return line->rv == 0 && isfinite(line->result.losses.stats.nl2) &&
            line->result.row_bytes < (size_t)2 * compare->sample.dim;
+}
+
+/* Of the ways with columns only the best is, of equal ones the first. */
+static bool is_drawn(const struct compare *compare, const struct compared *line)
+{
+    for (size_t i = 0; i < compare->list.n; i++) {
+        const struct compared *other = &compare->lines[i];
+        struct candidate same = other->candidate;
+        same.columns = line->candidate.columns;
+        double loss = line->result.losses.stats.nl2;
+        double other_loss = other->result.losses.stats.nl2;
+        if (other != line && can_be_drawn(compare, other) &&
+            candidate_same(&same, &line->candidate) &&
+            (other_loss < loss || (other_loss == loss && other < line))) {
+            return false;
+        }
+    }
+    return can_be_drawn(compare, line);
+}
+
+/* "q4 exact scale" */
+static void label(const struct candidate *candidate, char to[SVG_LABEL_BYTES])
+{
+    const char *search = candidate->search_name;
+    const char *columns = candidate->columns != COLUMNS_NONE
+                              ? candidate_columns_at(candidate->columns)
+                              : "";
+    snprintf(to, SVG_LABEL_BYTES, "%s%s%s%s%s", candidate->codec,
+             search[0] != '\0' ? " " : "", search,
+             columns[0] != '\0' ? " " : "", columns);
 }
 
 static int draw_svg(struct compare *compare)
@@ -95,12 +126,9 @@ static int draw_svg(struct compare *compare)
         if (!is_drawn(compare, line)) {
             continue;
         }
-        const struct candidate *candidate = &line->candidate;
         points[n].x = (double)line->result.row_bytes;
         points[n].y = line->result.losses.stats.nl2;
-        snprintf(points[n++].label, SVG_LABEL_BYTES, "%s%s%s", candidate->codec,
-                 candidate->search_name[0] != '\0' ? " " : "",
-                 candidate->search_name);
+        label(&line->candidate, points[n++].label);
     }
     char title[256];
     snprintf(title, sizeof(title), "%.80s: %s x %" PRIu32 " values",

@@ -87,9 +87,16 @@ class EvalTest(unittest.TestCase):
         self.assertEqual(report["sample_rows"], ROWS)
         self.assertFalse(report["weighted"])
         nl2 = {}
+        columns = {}
         for one in report["candidates"]:
             self.assertNotIn("error", one)
-            nl2[one["codec"], one["search"]] = one["nl2"]
+            if one["columns"] == "none":
+                self.assertEqual(one["table_bytes"], 0)
+                nl2[one["codec"], one["search"]] = one["nl2"]
+            else:
+                self.assertGreater(one["table_bytes"], 0)
+                columns[one["codec"], one["search"],
+                        one["columns"]] = one["nl2"]
             self.assertAlmostEqual(
                 one["change_percent"],
                 100 * (one["nl2"] / one["nl2_of_greedy"] - 1), places=5)
@@ -104,6 +111,10 @@ class EvalTest(unittest.TestCase):
         self.assertLess(nl2["q4-kmeans", ""], nl2["q4", "greedy"])
         self.assertLess(nl2["q4", "ls"], nl2["q4", "greedy"])
         self.assertLess(nl2["q4", "greedy"], nl2["q4", "asym"])
+        self.assertLess(columns["q4", "greedy", "scale"],
+                        .6 * nl2["q4", "greedy"])
+        self.assertEqual(len([key for key in columns if key[1] == "greedy"]),
+                         2)
 
     def test_one_is_what_the_table_is(self):
         x = glove_rows()
@@ -123,12 +134,13 @@ class EvalTest(unittest.TestCase):
         text = nibble("eval", "--compare", "all", "--against", GLOVE).stdout
         self.assertIn("2,444 rows x 50 values", text)
         lines = [line.split() for line in text.split("\n")]
-        greedy, = [line for line in lines if line[:2] == ["q4", "greedy"]]
-        self.assertEqual(greedy[3:9],
-                         ["29", "14.5", "%", "0.10505", "+0.0", "%"])
+        greedy, = [line for line in lines
+                   if line[:3] == ["q4", "greedy", "none"]]
+        self.assertEqual(greedy[4:11],
+                         ["29", "0", "14.5", "%", "0.10505", "+0.0", "%"])
         self.assertEqual(greedy[-1], "2,444")
         self.assertNotIn("sample", text)
-        self.assertLessEqual(max(map(len, text.split("\n"))), 140)
+        self.assertLessEqual(max(map(len, text.split("\n"))), 150)
 
     def test_sample(self):
         rows = nibble_test.random_rows(5000, 8)
@@ -139,7 +151,7 @@ class EvalTest(unittest.TestCase):
         second = self.compared("greedy,q8", "--against", source, "--sample",
                                "500", "--threads", "1")
         for one, other in zip(first["candidates"], second["candidates"]):
-            self.assertEqual(one["rows"], 500)
+            self.assertEqual(one["rows"], 250)  # the others are trained on
             self.assertEqual(one["nl2"], other["nl2"])
             self.assertEqual(one["bags"], other["bags"])
         # A sample tells about the whole.
@@ -193,9 +205,12 @@ class EvalTest(unittest.TestCase):
         svg = xml.dom.minidom.parse(output)
         shown = [title.firstChild.data
                  for title in svg.getElementsByTagName("title")]
+        # Of the ways with columns only the best.
         self.assertTrue([text for text in shown
-                         if text.startswith("q4 greedy: 29, 0.105")])
-        self.assertTrue([text for text in shown if text.startswith("q8: 58")])
+                         if text.startswith("q4 greedy scale: 29, 0.059")])
+        self.assertFalse([text for text in shown if "q4 greedy:" in text])
+        self.assertTrue([text for text in shown
+                         if text.startswith("q8 scale: 58")])
         self.assertFalse([text for text in shown if "fp32" in text])
         self.assertIn("/no/such", self.fails(
             "--compare", "q8", "--against", GLOVE, "--svg", "/no/such/a.svg"))

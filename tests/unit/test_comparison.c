@@ -83,6 +83,14 @@ START_TEST(lists)
     ck_assert(candidate_same(&list.items[2], &baseline));
     ck_assert(!candidate_same(&list.items[1], &baseline));
     ck_assert(!candidate_same(&list.items[0], &baseline));
+    parse("greedy+scale,q8+center,q4/asym,greedy,greedy+scale");
+    ck_assert_uint_eq(list.n, 4);
+    assert_item(0, "q4", "greedy");
+    assert_item(1, "q8", "");
+    ck_assert_int_eq(list.items[0].columns, COLUMNS_SCALE);
+    ck_assert_int_eq(list.items[1].columns, COLUMNS_CENTER);
+    ck_assert_int_eq(list.items[2].columns, COLUMNS_NONE);
+    ck_assert(!candidate_same(&list.items[0], &baseline));
 }
 END_TEST
 
@@ -94,16 +102,25 @@ START_TEST(all)
     const char *codec;
     const char *search;
     for (size_t i = 0; (codec = nb_codec_at(i)) != NULL; i++) {
+        size_t bytes;
         uint32_t id;
         struct nb_codec_traits traits;
         ck_assert_int_eq(nb_codec_by_name(codec, &id), 0);
         ck_assert_int_eq(nb_codec_traits(id, &traits), 0);
-        if (!traits.searched) {
-            assert_item(n++, codec, "");
+        struct nb_format format = {
+            .codec = id, .dim = DIM, .scales = traits.scales};
+        ck_assert_int_eq(nb_row_bytes(&format, &bytes), 0);
+        size_t n_columns = bytes < (size_t)2 * DIM ? 3 : 1;
+        for (size_t k = 0; !traits.searched && k < n_columns; k++) {
+            assert_item(n, codec, "");
+            ck_assert_uint_eq(list.items[n++].columns, k);
         }
         for (size_t j = 0;
              traits.searched && (search = nb_search_at(j)) != NULL; j++) {
-            assert_item(n++, codec, search);
+            for (size_t k = 0; k < n_columns; k++) {
+                assert_item(n, codec, search);
+                ck_assert_uint_eq(list.items[n++].columns, k);
+            }
         }
     }
     ck_assert_uint_eq(list.n, n);
@@ -112,9 +129,10 @@ END_TEST
 
 START_TEST(names_that_are_none)
 {
-    static const char *const texts[] = {"zip",       "",        "greedy,",
-                                        "q4/",       "q4/zip",  "zip/greedy",
-                                        "q8/greedy", "/greedy", " greedy"};
+    static const char *const texts[] = {
+        "zip",         "",          "greedy,",  "q4/",     "q4/zip",
+        "zip/greedy",  "q8/greedy", "/greedy",  " greedy", "greedy+",
+        "greedy+none", "+scale",    "all+scale"};
     struct candidate_list none = {0};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         ck_assert_msg(candidate_list_parse(texts[i], DIM, &none, &err) ==
@@ -194,7 +212,10 @@ START_TEST(weights_count)
         memcpy(twice.values + i * DIM, sample.values + from * DIM,
                DIM * sizeof(float));
     }
+    twice.extremes = calloc(DIM, 2 * sizeof(float));
+    twice.n_source = 150;
     sample.n = 100;
+    sample.n_source = 100;
     sample.weight = calloc(100, sizeof(double));
     for (size_t i = 0; i < 100; i++) {
         sample.weight[i] = i < 50 ? 2 : 1;
@@ -234,7 +255,7 @@ START_TEST(rows_of_no_weight_do_not_count)
     alone.n = 1;
     struct trial_rows *rows;
     struct trial_result result;
-    ck_assert_int_eq(trial_rows_create(&alone, 1, &rows, &err), 0);
+    ck_assert_int_eq(trial_rows_create(&alone, 1, &alone, &rows, &err), 0);
     ck_assert_int_eq(trial_run(rows, &list.items[0], 1, &result, &err), 0);
     ck_assert(fabs(losses->stats.nl2 / result.losses.stats.nl2 - 1) < 1e-12);
     for (size_t i = 0; i < BAG_SIZES; i++) {
@@ -255,7 +276,7 @@ START_TEST(slow_ones_are_tried_on_fewer_rows)
     struct trial_rows *rows;
     struct trial_result few;
     size_t n = ROWS >> 5; /* 76: a half of it would be below the least */
-    ck_assert_int_eq(trial_rows_create(&sample, n, &rows, &err), 0);
+    ck_assert_int_eq(trial_rows_create(&sample, n, &sample, &rows, &err), 0);
     struct candidate greedy = candidate_baseline(DIM);
     ck_assert_int_eq(trial_run(rows, &greedy, 1, &few, &err), 0);
     trial_rows_destroy(rows);
@@ -281,7 +302,7 @@ START_TEST(values_beyond_the_scales)
 {
     parse("q4,fp16,fp32");
     sample.values[(size_t)2000 * DIM] = 70000;
-    sample.max_abs = 70000;
+    sample.extremes[DIM] = 70000;
     struct compared *lines = compare(1000, 1);
     ck_assert_int_eq(lines[0].rv, 0);
     ck_assert_uint_eq(lines[0].candidate.format.scales, NB_SCALES_FP32);
@@ -291,6 +312,73 @@ START_TEST(values_beyond_the_scales)
     ck_assert(lines[2].result.losses.stats.nl2 == 0);
     ck_assert(lines[2].baseline == lines[0].result.losses.stats.nl2);
     ck_assert(lines[2].baseline_bags.nl2[1] == lines[0].result.bags.nl2[1]);
+    free(lines);
+}
+END_TEST
+
+/* Trained on all rows, columns are those of the builder. */
+START_TEST(columns_are_those_of_a_built_table)
+{
+    parse("q4/asym+scale,q8+center");
+    struct compared *lines = compare(1000, 2);
+    for (size_t i = 0; i < 2; i++) {
+        const struct build_options options = {
+            .input = SAMPLE,
+            .source = {.format = "glove"},
+            .output = scratch_path("t.nbt"),
+            .codec = list.items[i].codec,
+            .search = list.items[i].search_name,
+            .scales = list.items[i].format.scales,
+            .columns = list.items[i].columns};
+        struct build_report built;
+        int rv = table_build(&options, &built, &err);
+        ck_assert_msg(rv == 0, "%s", err.text);
+        ck_assert_int_eq(lines[i].rv, 0);
+        ck_assert(lines[i].result.losses.stats.nl2 == built.stats.nl2);
+        ck_assert_uint_eq(lines[i].result.table_bytes, built.params_bytes);
+        ck_assert(lines[i].result.losses.stats.nl2 < lines[i].baseline);
+    }
+    free(lines);
+}
+END_TEST
+
+/* Rows that are tried are all alike, and not like those that are trained on. */
+START_TEST(trained_on_rows_that_are_not_tried)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        for (size_t j = 0; j < DIM; j++) {
+            sample.values[i * DIM + j] =
+                i % 2 == 0 ? 100 : (float)(j * j % 37) * 1.37f;
+        }
+    }
+    sample.n_source = ROWS + 1;
+    parse("asym,asym+center,asym+scale");
+    struct compared *lines = compare(1000, 2);
+    ck_assert_uint_eq(lines[0].n_rows, ROWS / 2);
+    ck_assert(lines[0].result.losses.stats.nl2 == 0);
+    ck_assert_uint_eq(lines[0].result.losses.worst[1].row, 2);
+    /* Means of the tried are 100 in every column, and would lose nothing. */
+    for (size_t i = 1; i < 3; i++) {
+        ck_assert(lines[i].result.losses.stats.nl2 > 0);
+    }
+    free(lines);
+}
+END_TEST
+
+/* A column of tiny deviations and one great value: fp16 holds the value, but
+ * not when it is scaled. */
+START_TEST(columns_beyond_the_scales)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        sample.values[i * DIM] = i % 2 == 0 ? 0.01f : -0.01f;
+    }
+    sample.extremes[DIM] = 60000;
+    parse("greedy,greedy+center,greedy+scale");
+    struct compared *lines = compare(1000, 1);
+    ck_assert_uint_eq(lines[0].candidate.format.scales, NB_SCALES_FP16);
+    ck_assert_uint_eq(lines[1].candidate.format.scales, NB_SCALES_FP16);
+    ck_assert_uint_eq(lines[2].candidate.format.scales, NB_SCALES_FP32);
+    ck_assert_int_eq(lines[2].rv, 0);
     free(lines);
 }
 END_TEST
@@ -324,6 +412,9 @@ static Suite *make_suite(void)
     tcase_add_test(tests, rows_of_no_weight_do_not_count);
     tcase_add_test(tests, slow_ones_are_tried_on_fewer_rows);
     tcase_add_test(tests, values_beyond_the_scales);
+    tcase_add_test(tests, columns_are_those_of_a_built_table);
+    tcase_add_test(tests, trained_on_rows_that_are_not_tried);
+    tcase_add_test(tests, columns_beyond_the_scales);
     tcase_add_test(tests, one_row);
     suite_add_tcase(suite, tests);
     return suite;

@@ -187,10 +187,39 @@ START_TEST(nonfinite_counts_as_zero)
     struct row_sample sample;
     ck_assert_int_eq(take(NULL, 0, &sample), 0);
     ck_assert_uint_eq(sample.n_nonfinite, 2);
-    ck_assert(sample.max_abs == (float)(ROWS * DIM - 1));
+    for (size_t i = 0; i < DIM; i++) {
+        /* 0 stands for row 0 of column 3, and for the last of column 0. */
+        size_t last = i == 0 ? ROWS - 2 : ROWS - 1;
+        ck_assert(sample.extremes[i] == (float)(i == 3 ? 0 : i));
+        ck_assert(sample.extremes[DIM + i] == (float)(last * DIM + i));
+    }
     ck_assert(sample.values[3] == 0);
     ck_assert(sample.values[(size_t)4999 * DIM] == 0);
     row_sample_fini(&sample);
+}
+END_TEST
+
+START_TEST(halves)
+{
+    struct row_sample sample;
+    struct row_sample half[2];
+    char *text = zipf_weights((double[ROWS]){0});
+    ck_assert_int_eq(take(text, 301, &sample), 0);
+    ck_assert_int_eq(row_sample_split(&sample, &half[0], &half[1], &err), 0);
+    ck_assert_uint_eq(half[0].n, 151);
+    ck_assert_uint_eq(half[1].n, 150);
+    for (size_t i = 0; i < 301; i++) {
+        const struct row_sample *of = &half[i % 2];
+        ck_assert_uint_eq(of->rows[i / 2], sample.rows[i]);
+        ck_assert(of->weight[i / 2] == sample.weight[i]);
+        ck_assert_mem_eq(of->extremes, sample.extremes, sizeof(float[2 * DIM]));
+    }
+    assert_consistent(&half[0]);
+    assert_consistent(&half[1]);
+    row_sample_fini(&half[0]);
+    row_sample_fini(&half[1]);
+    row_sample_fini(&sample);
+    free(text);
 }
 END_TEST
 
@@ -221,6 +250,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, rows_by_weight);
     tcase_add_test(tests, weights_of_zero);
     tcase_add_test(tests, nonfinite_counts_as_zero);
+    tcase_add_test(tests, halves);
     tcase_add_test(tests, errors);
     suite_add_tcase(suite, tests);
     return suite;
