@@ -87,8 +87,9 @@ enum {
     (PARAMS_COLUMN_MEAN | PARAMS_COLUMN_SCALE | PARAMS_CODEBOOKS)
 
 #define TABLE_PARAMS_MAX                                                       \
-    (PARAMS_VALUES + sizeof(float) * (2 * (size_t)NB_DIM_MAX +                 \
-                                      NB_CODEBOOKS_MAX * NB_LEVELS_MAX))
+    (PARAMS_VALUES +                                                           \
+     sizeof(float) *                                                           \
+         (2 * (size_t)NB_DIM_MAX + (size_t)NB_CODEBOOKS_MAX * NB_LEVELS_MAX))
 
 /* Section flags 0..15 must be understood to read the file, 16..31 may be
  * ignored. */

@@ -114,7 +114,7 @@ static int read_params(struct opening *opening, struct table *table)
                              "%s: no parameters section: %.100s", opening->path,
                              why.text);
     }
-    char *bytes;
+    char *bytes = NULL;
     int rv = read_section(opening, section, &bytes);
     if (rv == 0) {
         rv = table_params_decode(

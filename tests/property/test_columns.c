@@ -20,8 +20,8 @@
 #include "tests/lib/rng.h"
 #include "tests/lib/run_suite.h"
 
-#define N_ROWS  61
-#define MAX_IDS 900
+#define N_ROWS  ((size_t)61)
+#define MAX_IDS ((size_t)900)
 #define N_BAGS  40
 #define MAX_DIM 300
 
@@ -243,7 +243,8 @@ static void check_bags(const struct fixture *table, uint32_t pooling,
                                  .dtype = dtype};
     const struct kernel *scalar = scalar_kernel(
         pooling == NB_MAX ? KERNEL_max : KERNEL_sum, table->rows.format.codec);
-    size_t bytes = N_BAGS * table->rows.format.dim * nb_dtype_bytes(dtype);
+    size_t bytes =
+        (size_t)N_BAGS * table->rows.format.dim * nb_dtype_bytes(dtype);
     uint64_t unseen[2];
     out[0][bytes] = 0x5a;
     ck_assert_int_eq(nb_pool(&table->rows, &pool, out[0], &unseen[0]), 0);
@@ -340,8 +341,8 @@ START_TEST(packed_and_decoded)
         ck_assert_mem_eq(out[0], out[1],
                          lookup.ids.n * dims[_i] * sizeof(float));
         for (uint32_t j = 0; j < dims[_i]; j++) {
-            ck_assert_msg(get_f32(out[0] + 4 * j) == mean[j], "codec %s",
-                          codec);
+            ck_assert_msg(get_f32(out[0] + sizeof(float) * j) == mean[j],
+                          "codec %s", codec);
         }
     }
 }

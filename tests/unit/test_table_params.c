@@ -331,7 +331,7 @@ START_TEST(exports)
     ck_assert_ptr_nonnull(strstr(err.text, "--columns"));
     ck_assert_int_eq(table_export(table, "npy", scratch_path("e"), &err), 0);
     uint8_t *bytes = scratch_read(scratch_path("e"), &n);
-    float rows[N_ROWS * DIM];
+    float rows[(size_t)N_ROWS * DIM];
     ck_assert_int_eq(nb_decode(table_rows(table), 0, N_ROWS, NB_FP32, rows), 0);
     ck_assert_mem_eq(bytes + n - sizeof(rows), rows, sizeof(rows));
     free(bytes);

@@ -189,7 +189,8 @@ END_TEST
 
 START_TEST(no_rows)
 {
-    const char *path = write_matrix("x.npy", NULL, 0, 2);
+    const float none = 0;
+    const char *path = write_matrix("x.npy", &none, 0, 2);
     ck_assert_int_eq(build(path, "t", COLUMNS_SCALE, 1), NB_ERR_SOURCE);
     ck_assert_uint_eq(scratch_count(), 1);
 }
