@@ -319,7 +319,7 @@ static void sum_bag(const struct kernel_job *job, const struct q4_plan *plan,
         cut_bag(job, plan, 1u << kind, strands);
         run_tile(job, kind, strands, (job->col + j) / 2, plan->first,
                  plan->low_digits, sums + j);
-        j += VECTOR_COLUMNS >> kind;
+        j += (uint32_t)VECTOR_COLUMNS >> kind;
     }
 }
 
