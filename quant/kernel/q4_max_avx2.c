@@ -37,7 +37,7 @@ Q4_INLINE void max_units(const struct kernel_job *job,
     if (bag->resume || bag->n == 0) {
 #pragma GCC unroll 4
         for (unsigned u = 0; u < units; u++) {
-            const float *from = sums->values + u * Q4_UNIT;
+            const float *from = sums->values + (size_t)u * Q4_UNIT;
             __m256 zero = _mm256_setzero_ps();
             values[u].even = bag->resume ? _mm256_load_ps(from) : zero;
             values[u].odd = bag->resume ? _mm256_load_ps(from + 8) : zero;
@@ -51,8 +51,8 @@ Q4_INLINE void max_units(const struct kernel_job *job,
     }
 #pragma GCC unroll 4
     for (unsigned u = 0; u < units; u++) {
-        _mm256_store_ps(sums->values + u * Q4_UNIT, values[u].even);
-        _mm256_store_ps(sums->values + u * Q4_UNIT + 8, values[u].odd);
+        _mm256_store_ps(sums->values + (size_t)u * Q4_UNIT, values[u].even);
+        _mm256_store_ps(sums->values + (size_t)u * Q4_UNIT + 8, values[u].odd);
     }
 }
 

@@ -21,7 +21,7 @@ Q4_INLINE void max_row(struct max_state *state, const struct kernel_job *job,
     for (unsigned u = 0; u < units; u++) {
         bool tail = u + 1 == units;
         __m512i at = q4_indices(
-            row + (tail ? tile->tail_at : tile->at + u * Q4_UNIT_BYTES),
+            row + (tail ? tile->tail_at : tile->at + (size_t)u * Q4_UNIT_BYTES),
             tail ? state->tail_shifts : state->shifts);
         __m512 values = _mm512_permutexvar_ps(at, table);
         state->values[u] =
@@ -42,9 +42,9 @@ Q4_INLINE void max_units(const struct kernel_job *job,
     if (bag->resume || bag->n == 0) {
 #pragma GCC unroll 16
         for (unsigned u = 0; u < units; u++) {
-            state.values[u] = bag->resume
-                                  ? _mm512_load_ps(sums->values + u * Q4_UNIT)
-                                  : _mm512_setzero_ps();
+            state.values[u] =
+                bag->resume ? _mm512_load_ps(sums->values + (size_t)u * Q4_UNIT)
+                            : _mm512_setzero_ps();
         }
     } else {
         max_row(&state, job, tile, bag->rows[i++], units, true);
@@ -55,7 +55,7 @@ Q4_INLINE void max_units(const struct kernel_job *job,
     }
 #pragma GCC unroll 16
     for (unsigned u = 0; u < units; u++) {
-        _mm512_store_ps(sums->values + u * Q4_UNIT, state.values[u]);
+        _mm512_store_ps(sums->values + (size_t)u * Q4_UNIT, state.values[u]);
     }
 }
 

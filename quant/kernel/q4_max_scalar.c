@@ -10,7 +10,7 @@
 static void max_rows(const struct kernel_job *job, const struct kernel_bag *bag,
                      struct kernel_sums *sums)
 {
-    if (bag->n == 0 && !bag->resume) {
+    if (!bag->resume) {
         memset(sums->values, 0, sizeof(sums->values));
     }
     for (size_t i = 0; i < bag->n; i++) {

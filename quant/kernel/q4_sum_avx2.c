@@ -144,8 +144,8 @@ static void sum_as_floats(const struct kernel_job *job,
             sum.odd = q4_mul_add(scale, q.odd, sum.odd, false);
         }
         sum = q4_ordered(sum);
-        _mm256_store_ps(sums + u * Q4_UNIT, sum.even);
-        _mm256_store_ps(sums + u * Q4_UNIT + LANES, sum.odd);
+        _mm256_store_ps(sums + (size_t)u * Q4_UNIT, sum.even);
+        _mm256_store_ps(sums + (size_t)u * Q4_UNIT + LANES, sum.odd);
     }
 }
 
@@ -265,8 +265,8 @@ Q4_INLINE void write_sums(const struct integer_sums *sums,
         struct q4_pair pair =
             q4_ordered((struct q4_pair){to_float(low, first_digit, unit),
                                         to_float(high, first_digit, unit)});
-        _mm256_store_ps(out + k * LANES, pair.even);
-        _mm256_store_ps(out + 32 + k * LANES, pair.odd);
+        _mm256_store_ps(out + (size_t)k * LANES, pair.even);
+        _mm256_store_ps(out + 32 + (size_t)k * LANES, pair.odd);
     }
 }
 

@@ -85,7 +85,8 @@ Q4_INLINE void float_units(const uint8_t *const *rows, size_t n,
 #pragma GCC unroll 16
         for (unsigned u = 0; u < units; u++) {
             bool tail = u + 1 == units;
-            size_t at = tail ? tile->tail_at : tile->at + u * Q4_UNIT_BYTES;
+            size_t at =
+                tail ? tile->tail_at : tile->at + (size_t)u * Q4_UNIT_BYTES;
             __m512i index = q4_indices(row + at, tail ? tail_shifts : shifts);
             values[u] =
                 _mm512_add_ps(values[u], _mm512_permutexvar_ps(index, table));
@@ -93,7 +94,7 @@ Q4_INLINE void float_units(const uint8_t *const *rows, size_t n,
     }
 #pragma GCC unroll 16
     for (unsigned u = 0; u < units; u++) {
-        _mm512_store_ps(sums + u * Q4_UNIT, q4_ordered(values[u]));
+        _mm512_store_ps(sums + (size_t)u * Q4_UNIT, q4_ordered(values[u]));
     }
 }
 
@@ -292,7 +293,8 @@ static struct strand strand_of(const struct kernel_job *job,
 static void cut_bag(const struct kernel_job *job, const struct q4_plan *plan,
                     unsigned n, struct strand *strands)
 {
-    size_t part = (plan->n + 4 * n - 1) / (4 * n) * 4;
+    size_t fours = (size_t)4 * n;
+    size_t part = (plan->n + fours - 1) / fours * 4;
     size_t i = 0;
 
     for (unsigned s = 0; s < n; s++) {
