@@ -206,6 +206,10 @@ static int load(struct pooling *pooling, struct stage *stage)
 
     stage->step = next_step(pooling);
     struct step *step = &stage->step;
+    if (step->n_bags == 0) { /* past the last: lengths may be NULL */
+        window_end(&stage->window, &pooling->source, 0);
+        return 0;
+    }
     int rv =
         window_load(&stage->window, &pooling->source, step->first, step->n);
     if (rv != 0) {

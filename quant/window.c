@@ -108,7 +108,10 @@ int window_load(struct window *window, const struct row_source *source,
         .at = window->at,
         .unseen = &window->unseen,
     };
-    kernel_run_locate(source->locate, &part);
+    window->unseen = 0;
+    if (n > 0) { /* else the ids may be NULL */
+        kernel_run_locate(source->locate, &part);
+    }
     window_end(window, source, n);
     return source->refuse && window->unseen > 0 ? NB_ERR_UNSEEN : 0;
 }

@@ -42,7 +42,9 @@ struct kernel_result {
                 finish(job, sums, &result);                                    \
             }                                                                  \
             bag.rows += bag.n;                                                 \
-            bag.weights += (job)->weights ? bag.n : 0;                         \
+            if (bag.weights != NULL) {                                         \
+                bag.weights += bag.n;                                          \
+            }                                                                  \
             result.out += (job)->out_stride;                                   \
         }                                                                      \
     } while (0)

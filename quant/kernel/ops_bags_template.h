@@ -57,7 +57,9 @@ static void ops_for_bags(const struct kernel_job *job, const struct tile *tile,
         result.divisor = job->lengths != NULL ? (float)job->lengths[b] : 0;
         do_bag(job, tile, &bag, &result);
         bag.rows += bag.n;
-        bag.weights += job->weights != NULL ? bag.n : 0;
+        if (bag.weights != NULL) {
+            bag.weights += bag.n;
+        }
         result.out += job->out_stride;
     }
 }
