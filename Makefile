@@ -131,7 +131,8 @@ demo:
 check:
 	@scripts/deps.sh build test
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests
-	@$(MAKE) --no-print-directory run-tests check-isa-sweep
+	@$(MAKE) --no-print-directory run-tests check-isa-sweep \
+	    $(if $(filter release,$(MODE)),check-neon)
 
 ## bench: time kernels, quantizer and searches beside their references
 bench: $(BENCH_BIN)
@@ -304,6 +305,17 @@ check-isa-sweep: $(SWEEP_BIN)
 	@scripts/check_isa_sweep.sh $(PYTHON) tests/lib/run_tests.py --quiet \
 	    --build $(BUILD) --jobs $(JOBS) $(SWEEP_BIN)
 
+# The kernels' property tests as a program that needs nothing but libc.
+KERNELS_MAIN := $(BUILD)/tests/property/kernels_main
+$(KERNELS_MAIN): %: %.o $(LIB).a $(patsubst %,$(BUILD)/tests/lib/%.o, \
+                 kernel_checks quantize_checks row_kinds guarded)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB).a -lm
+
+## check-neon: the same results by NEON, cross-compiled and emulated
+check-neon:
+	@scripts/check_neon.sh '$(MAKE)' $(JOBS)
+
 # ---- static checks ------------------------------------------------------
 C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
 
@@ -391,7 +403,7 @@ clean:
 	rm -rf build
 
 .PHONY: all deps demo check bench help libnibble tests run-tests \
-    check-isa-sweep lint check-format format check-deps check-headers check-isa \
+    check-isa-sweep check-neon lint check-format format check-deps check-headers check-isa \
     check-abi tidy \
     $(TIDY) install uninstall installcheck clean FORCE
 .SECONDARY:
