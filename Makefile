@@ -89,7 +89,7 @@ STORAGE_SRC := $(wildcard storage/*.c storage/*/*.c)
 PROTO_SRC   := $(wildcard proto/*.c)
 SERVER_SRC  := $(filter-out $(MAINS),$(wildcard server/*.c))
 CLIENT_SRC  := $(wildcard client/lib/*.c)
-CLI_SRC     := $(filter-out $(MAINS),$(wildcard client/cli/*.c))
+CLI_SRC     := $(filter-out $(MAINS),$(wildcard client/cli/*.c client/bench/*.c))
 TESTLIB_SRC := $(wildcard tests/lib/*.c)
 BENCH_SRC   := $(wildcard tests/bench/bench_*.c)
 BENCH_BIN   := $(patsubst %.c,$(BUILD)/%,$(BENCH_SRC))
@@ -196,8 +196,14 @@ $(BUILD)/nibble: $(BUILD)/client/cli/nibble.o $(CLI_ARCHIVES)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS) $(MALLOC)
 
-BENCH_SHARED := $(call obj,$(filter-out $(FOREIGN) $(BENCH_SRC), \
-                $(wildcard tests/bench/*.c)))
+# Answers with the same bytes always: what the load tester is measured against.
+STATIC_SERVER := $(BUILD)/tests/bench/static_server
+$(STATIC_SERVER): %: %.o $(CLI_ARCHIVES)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS)
+
+BENCH_SHARED := $(call obj,$(filter-out $(FOREIGN) $(BENCH_SRC) \
+                tests/bench/static_server.c,$(wildcard tests/bench/*.c)))
 $(BUILD)/tests/bench/libbench.a: $(BENCH_SHARED)
 $(BENCH_BIN): %: %.o $(BUILD)/tests/bench/libbench.a $(CLI_ARCHIVES)
 	$(call say,LD)
@@ -260,7 +266,7 @@ TEST_LIBS = $(UV_LIBS) $(PROTO_LIBS) $(STORAGE_LIBS) $(CHECK_LIBS) -lm
 # Linked as a user of the installed libraries links.
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard client/lib/examples/*.c))
 
-tests: $(TEST_BIN) $(FUZZ_BIN) $(PY_PROTO) $(EXAMPLES)
+tests: $(TEST_BIN) $(FUZZ_BIN) $(PY_PROTO) $(EXAMPLES) $(STATIC_SERVER)
 
 $(EXAMPLES): %: %.o $(LIB).so $(CLIENT_LIB).so
 	$(call say,LD)

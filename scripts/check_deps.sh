@@ -10,14 +10,15 @@ allowed() {
     proto) echo "quant" ;;
     server) echo "quant storage proto" ;;
     client/lib) echo "quant proto" ;;
-    client/cli) echo "quant storage proto client/lib" ;;
+    client/bench) echo "quant storage proto client/lib" ;;
+    client/cli) echo "quant storage proto client/lib client/bench" ;;
     esac
 }
 
 # A folder of the project from the path of an include or a file.
 folder_of() {
     case $1 in
-    client/lib/* | client/cli/*) echo "$1" | cut -d/ -f1-2 ;;
+    client/lib/* | client/bench/* | client/cli/*) echo "$1" | cut -d/ -f1-2 ;;
     */*) echo "${1%%/*}" ;;
     # The installed headers, as users include them.
     nibble.h) echo quant ;;

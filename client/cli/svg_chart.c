@@ -42,7 +42,8 @@ struct mark {
     double label_x;
     double label_y;
     bool label_left; /* of the point */
-    bool frontier;   /* no point beats it */
+    bool frontier;   /* no point beats it, or they are joined */
+    bool labelled;   /* not by a later one of its line */
 };
 
 struct drawing {
@@ -203,6 +204,15 @@ static bool beats(const struct svg_point *a, const struct svg_point *b)
     return a->x <= b->x && a->y <= b->y && (a->x < b->x || a->y < b->y);
 }
 
+/* Whether the next point goes on with the line of this one. */
+static bool goes_on(const struct svg_chart *chart,
+                    const struct svg_point *point)
+{
+    const struct svg_point *next = point + 1;
+    return chart->joined && next < chart->points + chart->n &&
+           strcmp(point->label, next->label) == 0;
+}
+
 static int by_pixel(const void *a, const void *b)
 {
     const struct mark *p = a;
@@ -222,8 +232,10 @@ static void place_points(struct drawing *drawing)
         *mark = (struct mark){.point = point,
                               .x = pixel(&drawing->x, point->x),
                               .y = pixel(&drawing->y, point->y),
-                              .frontier = true};
-        for (size_t j = 0; j < chart->n && mark->frontier; j++) {
+                              .frontier = true,
+                              .labelled = !goes_on(chart, point)};
+        for (size_t j = 0; !chart->joined && j < chart->n && mark->frontier;
+             j++) {
             mark->frontier = !beats(&chart->points[j], point);
         }
     }
@@ -245,7 +257,8 @@ static double label_start(const struct mark *mark)
 
 static bool collide(const struct mark *a, const struct mark *b)
 {
-    return label_start(a) < label_start(b) + label_width(b) &&
+    return a->labelled && b->labelled &&
+           label_start(a) < label_start(b) + label_width(b) &&
            label_start(b) < label_start(a) + label_width(a) &&
            fabs(a->label_y - b->label_y) < LINE_HEIGHT;
 }
@@ -296,6 +309,21 @@ static void draw_frontier(const struct drawing *drawing)
     fputs(any ? "\"/>\n" : "", out);
 }
 
+static void draw_lines(const struct drawing *drawing)
+{
+    const struct svg_chart *chart = drawing->chart;
+    for (size_t i = 0; i < chart->n; i++) {
+        const struct svg_point *point = &chart->points[i];
+        if (goes_on(chart, point)) {
+            fprintf(drawing->out,
+                    "<path class=\"line\" d=\"M%.1f %.1fL%.1f %.1f\"/>\n",
+                    pixel(&drawing->x, point->x), pixel(&drawing->y, point->y),
+                    pixel(&drawing->x, point[1].x),
+                    pixel(&drawing->y, point[1].y));
+        }
+    }
+}
+
 static void draw_points(const struct drawing *drawing)
 {
     FILE *out = drawing->out;
@@ -310,10 +338,12 @@ static void draw_points(const struct drawing *drawing)
                 "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"4\"><title>",
                 mark->frontier ? "front" : "behind", mark->x, mark->y);
         put_text(out, mark->point->label);
-        fprintf(out,
-                ": %g, %.5g</title></circle>\n<text x=\"%.1f\" "
-                "y=\"%.1f\"%s>",
-                mark->point->x, mark->point->y, mark->label_x,
+        fprintf(out, ": %g, %.5g</title></circle>\n", mark->point->x,
+                mark->point->y);
+        if (!mark->labelled) {
+            continue;
+        }
+        fprintf(out, "<text x=\"%.1f\" y=\"%.1f\"%s>", mark->label_x,
                 mark->label_y + 4,
                 mark->label_left ? " text-anchor=\"end\"" : "");
         put_text(out, mark->point->label);
@@ -335,13 +365,18 @@ static void draw(struct drawing *drawing)
             "stroke:#fff;stroke-width:3px}"
             ".title{font-size:16px}path{fill:none}.grid{stroke:#e4e4e4}"
             ".axis{stroke:#222}.leader{stroke:#999;stroke-width:.7}"
-            ".best{stroke:#1f77b4;stroke-width:1.5;stroke-dasharray:5 3}"
+            ".line{stroke:#1f77b4;stroke-width:1.5}.best{stroke:#1f77b4;stroke-"
+            "width:1.5;stroke-dasharray:5 3}"
             ".front{fill:#1f77b4}.behind{fill:#999}</style>\n"
             "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
             WIDTH, HEIGHT, WIDTH, HEIGHT);
     draw_axes(drawing);
     draw_titles(drawing);
-    draw_frontier(drawing);
+    if (drawing->chart->joined) {
+        draw_lines(drawing);
+    } else {
+        draw_frontier(drawing);
+    }
     draw_points(drawing);
     fputs("</svg>\n", drawing->out);
 }

@@ -1,0 +1,325 @@
+# Copyright the nibble authors.
+# SPDX-License-Identifier: Apache-2.0
+"""nibble bench against real servers, and against servers that misbehave."""
+
+import json
+import os
+import subprocess
+import xml.dom.minidom
+
+import nibble_test
+from nibble_test import nibble
+
+STATIC_SERVER = os.path.join(nibble_test.BUILD, "tests/bench/static_server")
+SMALL = ("--duration", "0.3", "--warm-up", "0.1", "--request-mib", "1")
+
+
+def made_tables(profile, scale, *options, repo=None):
+    repo = repo or nibble_test.scratch_path(".repo")
+    nibble("bench", "--make-tables", profile, "--scale", scale, "--repo", repo,
+           *options)
+    return repo
+
+
+def bench(*arguments, check=True):
+    """The report, as JSON."""
+    done = nibble("bench", *arguments, "--json", check=check)
+    report = json.loads(done.stdout)
+    report["stderr"] = done.stderr
+    report["status"] = done.returncode
+    return report
+
+
+class StaticServer:
+    def __init__(self, case, *options):
+        self.process = subprocess.Popen(
+            [STATIC_SERVER, *options], stdout=subprocess.PIPE, text=True)
+        case.addCleanup(self.stop)
+        self.address = self.process.stdout.readline().strip()
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+class Profiles(nibble_test.TestCase):
+    def serve_repo(self, repo):
+        return self.serve({}, "--repo", repo).address
+
+    def test_every_profile_is_answered_to_the_bit(self):
+        shapes = {
+            "rm1": (8, 32, 20480, 32 << 10), "rm2": (32, 64, 122880, 256 << 10),
+            "ranking": (26, 64, 4160, 52 << 10),
+            "dlrm": (26, 128, 13696, 832 << 10),
+            "rows": (1, 64, 512, 128 << 10), "point": (1, 64, 8, 2 << 10)}
+        repo = None
+        for name in shapes:
+            repo = made_tables(name, "0.0005", repo=repo)
+        address = self.serve_repo(repo)
+        for name, (n_tables, dim, n_ids, reply_bytes) in shapes.items():
+            report = bench("--server", address, "--profile", name, "--model",
+                           name, "--verify", "--repo", repo, "--connections",
+                           2, *SMALL)
+            step = report["steps"][0]
+            self.assertEqual(step["errors"], {})
+            self.assertGreater(step["replies"], 0)
+            self.assertGreaterEqual(step["verified"], step["replies"])
+            self.assertEqual(len(report["tables"]), n_tables)
+            self.assertEqual({t["dim"] for t in report["tables"]}, {dim})
+            self.assertEqual(report["parameters"]["ids_per_request"], n_ids)
+            # At the edges of the time measured a reply may count half.
+            self.assertAlmostEqual(
+                step["received_bytes_per_s"] / step["achieved_per_s"],
+                reply_bytes, delta=reply_bytes * 0.5 + 4096)
+
+    def test_other_tables_than_the_server_has(self):
+        repo = made_tables("point", "0.0001")
+        other = made_tables("point", "0.0001", "--seed", 2)
+        address = self.serve_repo(repo)
+        report = bench("--server", address, "--profile", "point", "--verify",
+                       "--repo", other, *SMALL, check=False)
+        self.assertEqual(report["status"], 1)
+        step = report["steps"][0]
+        self.assertEqual(list(step["errors"]), ["mismatch"])
+        self.assertEqual(step["verified"], 0)
+        self.assertIn("table 't0': row 0 of the reply differs",
+                      step["first_error"])
+
+    def test_packed_rows_and_files(self):
+        rows = nibble_test.random_rows(500, 24)
+        path = nibble_test.table(rows)
+        server = self.serve({"words": path}, loops=2)
+        for dtype in ("fp32", "fp16", "bf16", "packed"):
+            report = bench("--server", server.address, "--tables", "words:7",
+                           "--samples", 3, "--lookup", "--dtype", dtype,
+                           "--rate", 2000, "--threads", 2, "--verify",
+                           "words=" + path, *SMALL)
+            step = report["steps"][0]
+            self.assertEqual(step["errors"], {})
+            self.assertGreater(step["verified"], 100)
+            self.assertEqual(report["parameters"]["ids_per_request"], 21)
+
+    def test_unseen_ids_of_a_trace(self):
+        path = nibble_test.table(nibble_test.random_rows(10, 8))
+        server = self.serve({"words": path})
+        trace = nibble_test.scratch_path(".txt")
+        with open(trace, "w") as out:
+            out.write("1 2,3\n10 18446744073709551615\n")
+        report = bench("--server", server.address, "--tables", "words:5",
+                       "--mode", "mean", "--ids", "trace:" + trace, "--verify",
+                       "words=" + path, *SMALL)
+        step = report["steps"][0]
+        self.assertEqual(step["errors"], {})
+        self.assertEqual(step["unseen"], 2 * step["verified"])
+
+    def test_same_seed_same_tables(self):
+        def checksums(repo):
+            done = nibble("inspect", os.path.join(repo, "point/1"), "--json")
+            return [t["checksum"] for t in json.loads(done.stdout)["tables"]]
+
+        one = made_tables("point", "0.0001")
+        self.assertEqual(checksums(one),
+                         checksums(made_tables("point", "0.0001")))
+        self.assertNotEqual(
+            checksums(one),
+            checksums(made_tables("point", "0.0001", "--seed", 2)))
+        self.assertEqual(sorted(os.listdir(one)), ["point"])
+
+
+class Stalls(nibble_test.TestCase):
+    """A server that does nothing for 100 ms of each second."""
+
+    def measure(self, *options):
+        server = StaticServer(self, "--profile", "point", "--stall-ms", "100")
+        report = bench("--server", server.address, "--profile", "point",
+                       "--arrivals", "constant", "--rate", 500,
+                       "--duration", 2, "--warm-up", 1, "--request-mib", 1,
+                       *options)
+        return report["steps"][0]
+
+    def test_open_loop_shows_the_stall(self):
+        # One request at a time: while the server stalls one is on its way, and
+        # the 49 that come due meanwhile wait behind it.
+        step = self.measure("--connections", 1, "--depth", 1)
+        self.assertEqual(step["errors"], {})
+        self.assertEqual(step["requests"], 1000)
+        # A tenth of all requests is due while it stalls, evenly over 100 ms.
+        latency = step["latency_us"]
+        self.assertGreater(latency["p95"], 30000)
+        self.assertGreater(latency["p99"], 70000)
+        self.assertLess(latency["p50"], 30000)
+        # Service time has seen the two or three that were on their way, and
+        # hides all that waited.
+        service = step["service_us"]
+        self.assertGreater(service["max"], 90000)
+        self.assertLess(service["p99"], latency["p99"] / 2)
+        self.assertGreaterEqual(step["late_held"], 60)
+        self.assertGreaterEqual(step["late_sends"], step["late_held"])
+
+    def test_latency_is_delay_and_service(self):
+        # Every request is sent when due, so that service time shows it too.
+        step = self.measure("--connections", 4)
+        self.assertGreater(step["latency_us"]["p99"], 70000)
+        self.assertGreater(step["service_us"]["p99"], 60000)
+        self.assertEqual(step["late_held"], 0)
+        total = step["service_us"]["mean"] + step["send_delay_us"]["mean"]
+        self.assertAlmostEqual(step["latency_us"]["mean"], total,
+                               delta=total * 0.01)
+
+
+class Loads(nibble_test.TestCase):
+    def setUp(self):
+        self.path = nibble_test.table(nibble_test.random_rows(100, 8))
+        self.server = self.serve({"words": self.path})
+        self.arguments = ("--server", self.server.address, "--tables",
+                          "words:4")
+
+    def test_ramp_svg_output_compare(self):
+        a = nibble_test.scratch_path(".json")
+        svg = nibble_test.scratch_path(".svg")
+        done = nibble("bench", *self.arguments, "--ramp", "100:400:3",
+                      "--output", a, "--svg", svg, *SMALL)
+        self.assertIn(" of 200 offered", done.stdout)
+        with open(a) as text:
+            report = json.load(text)
+        rates = [step["offered_per_s"] for step in report["steps"]]
+        for rate, right in zip(rates, (100, 200, 400), strict=True):
+            self.assertAlmostEqual(rate, right, delta=1e-3)
+        drawn = xml.dom.minidom.parse(svg)
+        lines = [p for p in drawn.getElementsByTagName("path")
+                 if p.getAttribute("class") == "line"]
+        self.assertEqual(len(lines), 6)
+        texts = [t.firstChild.data for t in drawn.getElementsByTagName("text")]
+        self.assertEqual([texts.count(p) for p in ("p50", "p99", "p99.9")],
+                         [1, 1, 1])
+        b = nibble_test.scratch_path(".json")
+        nibble("bench", *self.arguments, "--ramp", "100:400:3", "--seed", 2,
+               "--output", b, *SMALL)
+        compared = nibble("bench", "--compare", a, b).stdout
+        self.assertIn("differs     seed: 1 and 2", compared)
+        self.assertEqual(compared.count("latency p99.9"), 3)
+        both = json.loads(nibble("bench", "--compare", a, b, "--json").stdout)
+        self.assertEqual(
+            both["steps"][2]["rate"]["a"],
+            float("%.9g" % report["steps"][2]["achieved_per_s"]))
+
+    def test_compare_of_what_is_no_report(self):
+        path = nibble_test.scratch_path(".json")
+        for text in ("", "[]", "{}", '{"report": "nibble bench"}',
+                     '{"report": 7, "steps": []}'):
+            with open(path, "w") as out:
+                out.write(text)
+            done = nibble("bench", "--compare", path, path, check=False)
+            self.assertEqual(done.returncode, 1, text)
+            self.assertIn(path, done.stderr)
+        # What is missing, or of another type, is not a number.
+        with open(path, "w") as out:
+            out.write('{"report": "nibble bench", "steps": [7, {"latency_us": '
+                      '[]}], "parameters": 3, "machine": {"a": {"b": 1}}}')
+        self.assertIn("nan", nibble("bench", "--compare", path, path).stdout)
+
+    def test_search_for_a_rate(self):
+        # Whatever the time allowed, a rate is held only if it is carried.
+        report = bench(*self.arguments, "--slo", "p50=50s", "--rate", 20000,
+                       "--duration", "0.05", "--warm-up", 0,
+                       "--request-mib", 1)
+        steps = report["steps"]
+        self.assertFalse(all(step["meets_slo"] for step in steps))
+        self.assertTrue(all("meets_slo" in step for step in steps))
+        held = [s["offered_per_s"] for s in steps if s["meets_slo"]]
+        self.assertEqual(report["highest_per_s"], max(held))
+        never = bench(*self.arguments, "--slo", "p99=0.001us", "--rate", 4,
+                      "--duration", "0.3", "--warm-up", 0, check=False)
+        self.assertEqual(never["status"], 1)
+        self.assertIsNone(never["highest_per_s"])
+        self.assertIn("holds at no rate", never["stderr"])
+
+    def test_errors_are_told_by_code(self):
+        tight = self.serve({"words": self.path}, "--max-ids", 3)
+        report = bench("--server", tight.address, "--tables", "words:4",
+                       *SMALL, check=False)
+        step = report["steps"][0]
+        self.assertEqual(report["status"], 1)
+        self.assertEqual(step["replies"], 0)
+        self.assertEqual(list(step["errors"]), ["RESOURCE_EXHAUSTED"])
+        self.assertIn("RESOURCE_EXHAUSTED", step["first_error"])
+
+    def test_a_server_that_is_killed(self):
+        process = subprocess.Popen(
+            [nibble_test.NIBBLE, "bench", *self.arguments, "--duration", "60",
+             "--rate", "500", "--warm-up", "0", "--json"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        peer = self.connect(self.server)
+        nibble_test.wait_for(lambda: any(
+            m.name == "pool" and m.requests > 20
+            for m in peer.status().methods), "the load has begun")
+        self.server.terminate()
+        self.server.wait()
+        process.terminate()  # ends the load early, with a report
+        out, err = process.communicate(timeout=nibble_test.DEADLINE_S)
+        step = json.loads(out)["steps"][0]
+        self.assertEqual(process.returncode, 1, err)
+        self.assertIn("connection", step["errors"])
+        self.assertGreater(step["replies"], 0)
+
+    def test_wrong_usage(self):
+        for arguments, says in (
+                ((), "one of --profile and --tables"),
+                (("--profile", "x"), "--profile"),
+                (("--tables", "a:1", "--rate", "-1"), "--rate"),
+                (("--tables", "a:1", "--ramp", "1:2"), "--ramp"),
+                (("--tables", "a:1", "--ramp", "5:2:3"), "--ramp"),
+                (("--tables", "a:1", "--slo", "p99"), "--slo"),
+                (("--tables", "a:1", "--slo", "p101=1s"), "--slo"),
+                (("--tables", "a:1", "--slo", "p99=1h"), "--slo"),
+                (("--tables", "a:1", "--ids", "all"), "--ids"),
+                (("--tables", "a:1", "--verify"), "--verify needs"),
+                (("--tables", "a:1", "a=b"), "files are for --verify"),
+                (("--tables", "a:1", "--threads", 17), "--threads"),
+                (("--tables", "a:1", "--dtype", "packed"), "--lookup"),
+                (("--tables", "a:1", "--during", "reload"), "needs --repo"),
+                (("--compare", "a"), "two reports"),
+                (("--make-tables", "rm1"), "needs --repo")):
+            done = nibble("bench", *arguments, check=False)
+            self.assertEqual(done.returncode, 2, arguments)
+            self.assertIn(says, done.stderr)
+
+    def test_what_cannot_be_asked(self):
+        for arguments, says in (
+                (("--tables", "other:1"), "no table 'other'"),
+                (("--tables", "words:0"), "is not NAME:IDS"),
+                (("--tables", "words"), "is not NAME:IDS"),
+                (("--tables", "words:1,"), "is not NAME:IDS"),
+                (("--tables", "words:99999999999"), "is not NAME:IDS"),
+                (("--tables", "words:134217728", "--samples", 2), "ids"),
+                (("--tables", "words:1", "--model", "m"), "no model 'm'"),
+                (("--profile", "point"), "no table 't0'"),
+                (("--tables", "words:1", "--ids", "trace:/dev/null"),
+                 "no ids"),
+                (("--tables", "words:1", "--verify", "words=/dev/null"),
+                 "/dev/null")):
+            done = nibble("bench", "--server", self.server.address, *arguments,
+                          check=False)
+            self.assertEqual(done.returncode, 1, arguments)
+            self.assertIn(says, done.stderr)
+
+
+class Publishing(nibble_test.TestCase):
+    def test_versions_are_published_meanwhile(self):
+        repo = made_tables("point", "0.0001")
+        address = self.serve({}, "--repo", repo).address
+        report = bench("--server", address, "--profile", "point", "--verify",
+                       "--repo", repo, "--during", "reload", "--every", "0.05",
+                       "--rate", 200, "--duration", "0.6", "--request-mib", 1)
+        self.assertEqual(report["steps"][0]["errors"], {})
+        self.assertGreater(report["published"], 1)
+        versions = sorted(int(v) for v in
+                          os.listdir(os.path.join(repo, "point"))
+                          if v.isdigit())
+        self.assertEqual(versions[-1], report["published"] + 1)
+
+
+if __name__ == "__main__":
+    nibble_test.main()
