@@ -10,7 +10,7 @@
 
 int address_file_write(const char *path,
                        const char (*addresses)[LISTEN_ADDRESS_TEXT], size_t n,
-                       struct nb_errctx *err)
+                       struct file_id *id, struct nb_errctx *err)
 {
     struct atomic_file *file;
     int rv = atomic_file_create(path, &file, err);
@@ -24,8 +24,15 @@ int address_file_write(const char *path,
         rv = atomic_file_write(file, line, strlen(line), offset, err);
         offset += strlen(line);
     }
+    struct file_id written = {0};
     if (rv == 0) {
-        rv = atomic_file_commit(file, err);
+        rv = atomic_file_id(file, &written);
+        rv = rv == 0 ? atomic_file_commit(file, err)
+                     : nb_fail(err, rv, "%s: cannot tell which file it is: %s",
+                               path, nb_strerror(rv));
+    }
+    if (rv == 0) {
+        *id = written;
     }
     atomic_file_destroy(file);
     return rv;

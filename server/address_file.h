@@ -9,11 +9,13 @@
 
 #include "quant/nibble.h"
 #include "server/listen_address.h"
+#include "storage/file_io.h"
 
 /* Writes one address a line to `path`, through a temporary file beside it and
- * rename(2): whoever sees the file sees all of it. Errors of atomic_file. */
+ * rename(2): whoever sees the file sees all of it. *id is the file's. Errors of
+ * atomic_file. */
 int address_file_write(const char *path,
                        const char (*addresses)[LISTEN_ADDRESS_TEXT], size_t n,
-                       struct nb_errctx *err);
+                       struct file_id *id, struct nb_errctx *err);
 
 #endif

@@ -94,6 +94,7 @@ int main(int argc, char **argv)
         printf("nibbled %s\n", nb_version());
         return printed();
     }
+    options.loops = server_loops(&options); /* as many as the log says */
     descriptors_raise_limit();
     free_to_system();
     int status = run(&options);

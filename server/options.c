@@ -517,7 +517,7 @@ void options_fini(struct options *options)
 static const char help_head[] =
     "nibbled: serve quantized embedding tables over TCP.\n"
     "\n"
-    "usage: nibbled --repo DIR [--model NAME ...] [options]\n"
+    "Usage: nibbled --repo DIR [--model NAME ...] [options]\n"
     "       nibbled --table NAME=FILE [--table NAME=FILE ...] [options]\n"
     "\n"
     "Maps table files made by `nibble quantize` and answers batched row "

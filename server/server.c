@@ -43,6 +43,7 @@ struct server {
     struct listen_address *addresses;
     char (*bound)[LISTEN_ADDRESS_TEXT]; /* of each address */
     struct file_id *sockets;            /* the files of those on a Unix one */
+    struct file_id address_file;        /* once written */
     int *fds;                           /* n_loops of each address in turn */
     uv_loop_t uv;
     uv_signal_t sigterm;
@@ -135,6 +136,16 @@ static void remove_socket_files(const struct server *server)
             file_id_is(&server->sockets[i], path)) {
             unlink(path);
         }
+    }
+}
+
+/* Who finds it may count on a server. */
+static void remove_address_file(const struct server *server)
+{
+    const char *path = server->options->address_file;
+    if (server->address_file.inode != 0 &&
+        file_id_is(&server->address_file, path)) {
+        unlink(path);
     }
 }
 
@@ -356,7 +367,7 @@ static int announce(struct server *server, struct nb_errctx *err)
     }
     return address_file_write(server->options->address_file,
                               (const char(*)[LISTEN_ADDRESS_TEXT])server->bound,
-                              server->n_addresses, err);
+                              server->n_addresses, &server->address_file, err);
 }
 
 static int serve(struct server *server, struct catalog *catalog,
@@ -395,6 +406,7 @@ static int serve(struct server *server, struct catalog *catalog,
     assert(closed == 0); /* every handle was closed */
     (void)closed;
     remove_socket_files(server);
+    remove_address_file(server);
     return rv;
 }
 

@@ -242,6 +242,11 @@ void atomic_file_destroy(struct atomic_file *file)
     free(file);
 }
 
+int atomic_file_id(const struct atomic_file *file, struct file_id *id)
+{
+    return file_id_of(file->fd, id);
+}
+
 const char *atomic_file_path(const struct atomic_file *file)
 {
     return file->path;

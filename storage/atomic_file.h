@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "quant/nibble.h"
+#include "storage/file_io.h"
 
 struct atomic_file;
 
@@ -31,6 +32,9 @@ int atomic_file_commit(struct atomic_file *file, struct nb_errctx *err);
 
 /* Frees; removes the temporary file if it was not renamed. NULL is allowed. */
 void atomic_file_destroy(struct atomic_file *file);
+
+/* Which file it is, also once it has its name; before the commit. -errno. */
+int atomic_file_id(const struct atomic_file *file, struct file_id *id);
 
 /* The final path, for messages. */
 const char *atomic_file_path(const struct atomic_file *file);

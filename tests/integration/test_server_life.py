@@ -45,7 +45,7 @@ class Life(nibble_test.TestCase):
 
     def test_help_and_version(self):
         text = run(NIBBLED, "--help").stdout
-        for word in ("usage: nibbled", "--table NAME=FILE", "--max-ids N",
+        for word in ("Usage: nibbled", "--table NAME=FILE", "--max-ids N",
                      "default: 1048576", "NIBBLED_MAX_IDS", "Exit status"):
             self.assertIn(word, text)
         self.assertTrue(all(len(line) <= 80 for line in text.splitlines()))
@@ -127,6 +127,19 @@ class Life(nibble_test.TestCase):
                    check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("/no/such/dir/a", done.stderr.splitlines()[-1])
+
+    def test_address_file_goes_with_its_server(self):
+        first = self.start(loops=0)
+        self.assertNotIn("loops=0", first.log())
+        self.assertRegex(first.log(), r"event=start .*loops=[1-9]")
+        first.stop()
+        self.assertFalse(os.path.exists(first.address_file))
+        second = self.start()
+        with open(second.address_file + "x", "w") as file:
+            file.write("another's")
+        os.rename(second.address_file + "x", second.address_file)
+        second.stop()
+        self.assertTrue(os.path.exists(second.address_file))
 
     def test_several_addresses_and_loops(self):
         path = scratch_path(".sock")
