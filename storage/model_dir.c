@@ -75,6 +75,11 @@ int model_dir_create(const char *repo, const char *model, struct model_dir *dir,
     }
     if (mkdir(dir->path, 0777) == 0) {
         rv = dir_sync_path(repo, err);
+    } else if (errno == ENOENT) {
+        rv = nb_fail(err, -ENOENT,
+                     "%s: no such directory: a repository begins as an empty "
+                     "one (mkdir)",
+                     repo);
     } else if (errno != EEXIST) {
         rv = fail_at(dir, -errno, "cannot create the model's directory", err);
     }

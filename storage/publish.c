@@ -416,8 +416,13 @@ static int plan_first(struct publishing *publishing)
     const struct publish_options *options = publishing->options;
     if (access(options->repo, W_OK) != 0) {
         int rv = -errno;
-        return nb_fail(publishing->err, rv, "%s: cannot write to it: %s",
-                       options->repo, nb_strerror(rv));
+        return rv == -ENOENT
+                   ? nb_fail(publishing->err, rv,
+                             "%s: no such directory: a repository begins as an "
+                             "empty one (mkdir)",
+                             options->repo)
+                   : nb_fail(publishing->err, rv, "%s: cannot write to it: %s",
+                             options->repo, nb_strerror(rv));
     }
     publishing->report->version = options->version != 0 ? options->version : 1;
     return 0;

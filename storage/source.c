@@ -14,6 +14,7 @@
 
 #include "storage/file_io.h"
 #include "storage/source_format.h"
+#include "storage/table_format.h"
 
 static const struct source_format *const FORMATS[] = {
 #define SOURCE(name) &source_##name,
@@ -38,6 +39,28 @@ static const struct source_format *format_by_name(const char *name)
     return NULL;
 }
 
+/* A file that no format claims: a table of ours, or one to be named. */
+static int refuse_unknown(const char *path, const uint8_t *head, size_t n,
+                          struct nb_errctx *err)
+{
+    char names[sizeof(err->text)] = "";
+    if (n >= TABLE_MAGIC_BYTES &&
+        memcmp(head, TABLE_MAGIC, TABLE_MAGIC_BYTES) == 0) {
+        return nb_fail(err, NB_ERR_SOURCE,
+                       "%s: a quantized table, not the vectors of one; 'nibble "
+                       "export' decodes it",
+                       path);
+    }
+    size_t at = 0;
+    for (size_t i = 0; i < N_FORMATS && at < sizeof(names); i++) {
+        at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s",
+                               i > 0 ? ", " : "", FORMATS[i]->name);
+    }
+    return nb_fail(err, NB_ERR_SOURCE,
+                   "%.90s: format not recognized; name it with --format: %s",
+                   path, names);
+}
+
 static int detect(int fd, const char *path, const struct source_format **format,
                   struct nb_errctx *err)
 {
@@ -57,10 +80,7 @@ static int detect(int fd, const char *path, const struct source_format **format,
         }
     }
     if (*format == NULL) {
-        rv = nb_fail(err, NB_ERR_SOURCE,
-                     "%s: format not recognized from the first %zu bytes; "
-                     "name it",
-                     path, n);
+        rv = refuse_unknown(path, head, n, err);
     }
 
 out:

@@ -101,6 +101,14 @@ class RepoTest(nibble_test.TestCase):
 
     # ---- publish ----------------------------------------------------------
 
+    def test_a_repository_that_is_not_there(self):
+        missing = self.repo + "/none"
+        for options in ([], ["--dry-run"]):
+            self.fails("publish", "--repo", missing, "--model", "m",
+                       "t=" + self.tables[0], *options,
+                       words=[missing + ": no such directory", "mkdir"])
+        self.assertFalse(os.path.exists(missing))
+
     def test_publish_and_what_it_says(self):
         first = self.publish(0, names=("user", "item"))
         self.assertEqual(first["version"], 1)
@@ -165,7 +173,7 @@ class RepoTest(nibble_test.TestCase):
             self.fails("publish", "--repo", self.repo, "--model", name, good,
                        words=["model '%s'" % name])
         self.fails("publish", "--repo", "/no/such/repo", "--model", "m", good,
-                   words=["/no/such/repo/m", "No such file"])
+                   words=["/no/such/repo", "mkdir"])
         os.symlink("loop", os.path.join(self.repo, "loop"))
         self.fails("publish", "--repo", self.repo, "--model", "loop", good,
                    words=["/loop: ", "cannot open"])
