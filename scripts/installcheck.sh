@@ -37,3 +37,4 @@ if [ -n "$left" ]; then
     echo "uninstall left behind: $left"
     exit 1
 fi
+echo "installcheck: ok"

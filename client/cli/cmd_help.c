@@ -1,7 +1,9 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "client/cli/command.h"
 
@@ -18,9 +20,14 @@ static void print_commands(void)
            "Exit status: 0 done, 1 the work failed, 2 wrong usage.\n");
 }
 
+static bool asks_for_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 int cmd_help(int argc, char **argv)
 {
-    if (argc < 2) {
+    if (argc < 2 || (argc == 2 && asks_for_help(argv[1]))) {
         print_commands();
         return COMMAND_DONE;
     }

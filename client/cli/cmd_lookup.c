@@ -34,8 +34,9 @@ static const struct option_row rows[] = {
      .value = "TYPE",
      .fallback = "fp32",
      .choices = query_dtype_at,
-     .help = "how the values travel; 'packed' sends the stored 4-bit rows, "
-             "which are decoded here: a seventh of the network"},
+     .help = "how the values travel; 'packed' sends the rows as they are "
+             "stored, which are decoded here to the same values: of a 4-bit "
+             "table a seventh of the bytes that fp32 is"},
 };
 
 static const struct option_table table = {

@@ -62,7 +62,9 @@ static const struct option_row rows[] = {
 static const struct option_table table = {
     .command = "pool",
     .about = "Asks a server to sum, average or take the maximum of the rows of "
-             "each bag of ids, value by value, and prints one row a bag.",
+             "each bag of ids, value by value, and prints one row a bag, bag 0 "
+             "being the first. An id that is not in the table adds zeros, and "
+             "is counted.",
     .example = "  nibble pool --table glove --bags '1,2,3;4;' --mode mean\n"
                "  nibble pool --table glove --bags '1,2;3' --weights '0.5,1;2'",
     .groups = {OPTION_GROUP(rows, 0), OPTION_GROUP(query_table_rows, 0),

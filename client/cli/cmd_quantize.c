@@ -82,17 +82,21 @@ static const struct option_row rows[] = {
      .value = "SEARCH",
      .choices = nb_search_at,
      .help = "how the range of each row of q4 is found (default: greedy): "
-             "asym takes its extremes, greedy looks for the range of least "
-             "error. The other codecs have no choice of it"},
+             "asym takes its extremes, greedy narrows them while the error "
+             "falls, exact finds the least there is up to 32 values a row and "
+             "comes near it beyond. What each costs and gains on your "
+             "vectors, 'nibble eval --compare all' says. The other codecs "
+             "have no range to find"},
     {.name = "scales",
      .type = OPTION_INDEX,
      .offset = AT(scales),
      .value = "TYPE",
      .fallback = "auto",
      .choices = scales_at,
-     .help = "type of each row's scale and bias, or codebook; fp32 is for "
-             "values beyond 65,504, and takes 4 bytes a row more in q4. auto "
-             "is fp32 for q8, as FBGEMM has it, and fp16 for q4"},
+     .help = "type of each row's scale and bias (q4, q8) or codebook "
+             "(q4-kmeans); fp32 is for values beyond 65,504, and takes 4 bytes "
+             "a row more in q4. auto is the codec's own: fp32 for q8, as "
+             "FBGEMM has it, and fp16 for q4"},
     {.name = "columns",
      .type = OPTION_INDEX,
      .offset = AT(columns),

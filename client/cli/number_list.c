@@ -276,7 +276,7 @@ static int take_weights(const char *bag, size_t bytes, size_t index,
         return nb_fail(err, NB_ERR_INVALID,
                        "bag %zu has %zu ids but %zu "
                        "weights",
-                       index + 1, length, items.n_taken);
+                       index, length, items.n_taken);
     }
     return 0;
 }

@@ -229,8 +229,26 @@ static int take_fallbacks(const struct option_table *table, void *args)
     return status;
 }
 
+/* An operand that no command takes; where an option is missing that it may be
+ * the value of, that is said. */
+static int refuse_operand(const struct option_table *table, const char *operand,
+                          const bool *given)
+{
+    const struct option_row *row;
+    size_t offset = 0;
+    for (size_t i = 0; (row = row_at(table, i, &offset)) != NULL; i++) {
+        if (row->required && !given[i]) {
+            return command_misused(
+                table->command, "'%s' is one operand too many: is it --%s %s?",
+                operand, row->name, row->value);
+        }
+    }
+    return command_misused(table->command, "'%s' is one operand too many",
+                           operand);
+}
+
 static int take_operand(const struct option_table *table, int argc, char **argv,
-                        void *args)
+                        const bool *given, void *args)
 {
     int n = argc - optind;
     if (table->operand_many && n > 0) {
@@ -240,8 +258,7 @@ static int take_operand(const struct option_table *table, int argc, char **argv,
         return 0;
     }
     if (n > (table->operand != NULL ? 1 : 0)) {
-        return command_misused(table->command, "'%s' is one operand too many",
-                               argv[argc - 1]);
+        return refuse_operand(table, argv[argc - 1], given);
     }
     if (n == 1) {
         *(const char **)((char *)args + table->operand_offset) = argv[optind];
@@ -315,11 +332,14 @@ bool options_parse(const struct option_table *table, int argc, char **argv,
         size_t offset = 0;
         size_t i = (size_t)(value - FIRST_ROW);
         const struct option_row *row = row_at(table, i, &offset);
+        *status = given[i] && row->type != OPTION_FLAG
+                      ? command_misused(table->command, "--%s is given twice",
+                                        row->name)
+                      : take_value(table, row, optarg, (char *)args + offset);
         given[i] = true;
-        *status = take_value(table, row, optarg, (char *)args + offset);
     }
     if (*status == 0) {
-        *status = take_operand(table, argc, argv, args);
+        *status = take_operand(table, argc, argv, given, args);
     }
     if (*status == 0) {
         *status = check_required(table, given);

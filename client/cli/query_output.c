@@ -35,7 +35,7 @@ static void print_rows(const struct query_rows *rows,
                        const struct nb_block *block, const float *values)
 {
     for (size_t i = 0; i < block->rows; i++) {
-        uint64_t name = rows->ids != NULL ? rows->ids[i] : i + 1;
+        uint64_t name = rows->ids != NULL ? rows->ids[i] : i;
         printf("%s %llu:", rows->ids != NULL ? "id" : rows->noun,
                (unsigned long long)name);
         for (size_t j = 0; j < block->dim; j++) {

@@ -28,24 +28,28 @@ static void print_server(const struct server_query *query,
            text_duration((double)reply->uptime_ms / 1000).text);
     printf("kernels    %s, %s\n", text_foreign(reply->isa).text,
            text_counted(reply->loops, "event loop").text);
-    printf("load       %s open, %s accepted\n",
+    printf("load       %s open, %s accepted, %s refused\n",
            text_counted(reply->connections, "connection").text,
-           text_count(reply->connections_accepted).text);
+           text_count(reply->connections_accepted).text,
+           text_count(reply->connections_refused).text);
     printf("network    %s received, %s sent\n",
            text_bytes(reply->bytes_received).text,
            text_bytes(reply->bytes_sent).text);
+    printf("framing    %s closed for broken or late frames\n",
+           text_counted(reply->bad_frames, "connection").text);
     for (size_t i = 0; i < reply->n_methods; i++) {
         const method_status *method = reply->methods[i];
-        printf("%-10s %-10s %s, %s answered with an error\n",
-               i == 0 ? "requests" : "", text_foreign(method->name).text,
-               text_counted(method->requests, "request").text,
-               text_count(method->errors).text);
+        printf(
+            "%-10s %-10s %s, %s answered with an error, %s of them expired\n",
+            i == 0 ? "requests" : "", text_foreign(method->name).text,
+            text_counted(method->requests, "request").text,
+            text_count(method->errors).text, text_count(method->expired).text);
     }
 }
 
 static void print_table(const table_status *table)
 {
-    printf("  %-16s %14s x %-5u %-6s %-6s %9u %16s %12s\n",
+    printf("  %-16s %14s x %-5u %-9s %-6s %9u %16s %12s\n",
            text_foreign(table->name).text, text_count(table->rows).text,
            table->dim, text_foreign(table->codec).text,
            text_foreign(table->scales).text, table->row_bytes,
@@ -63,7 +67,7 @@ static void print_text(const struct server_query *query,
                (unsigned long long)model->version,
                text_counted(model->n_tables, "table").text,
                text_foreign(model->choice).text);
-        printf("  %-16s %14s x %-5s %-6s %-6s %9s %16s %12s\n", "table", "rows",
+        printf("  %-16s %14s x %-5s %-9s %-6s %9s %16s %12s\n", "table", "rows",
                "dim", "codec", "scales", "bytes/row", "file bytes",
                "unseen ids");
         for (size_t j = 0; j < model->n_tables; j++) {
@@ -116,6 +120,7 @@ static json_t *json_methods(const status_reply *reply)
         json_put(&object, "name", json_text(method->name));
         json_put(&object, "requests", json_count(method->requests));
         json_put(&object, "errors", json_count(method->errors));
+        json_put(&object, "expired", json_count(method->expired));
         json_append(&list, object);
     }
     return list;
@@ -133,6 +138,9 @@ static int print_json(const struct server_query *query,
     json_put(&object, "connections", json_count(reply->connections));
     json_put(&object, "connections_accepted",
              json_count(reply->connections_accepted));
+    json_put(&object, "connections_refused",
+             json_count(reply->connections_refused));
+    json_put(&object, "bad_frames", json_count(reply->bad_frames));
     json_put(&object, "bytes_received", json_count(reply->bytes_received));
     json_put(&object, "bytes_sent", json_count(reply->bytes_sent));
     json_put(&object, "methods", json_methods(reply));

@@ -68,13 +68,24 @@ const char *table_columns_at(size_t i)
     return i < sizeof(names) / sizeof(names[0]) ? names[i] : NULL;
 }
 
-void table_report_print(const struct table_report *report)
+static void print_size(const struct table_report *report)
 {
     double fp32 = fp32_bytes(report);
-    printf("  size     %s, %s of fp32 (%s bytes), %.2f bits a value\n",
-           text_bytes(report->file_bytes).text,
-           text_percent((double)report->file_bytes, fp32).text,
-           text_count((uint64_t)fp32).text, bits_per_value(report));
+    double file = (double)report->file_bytes;
+    printf("  size     %s, ", text_bytes(report->file_bytes).text);
+    if (file > 2 * fp32) {
+        printf("more than %s of fp32: the header outweighs so few rows\n",
+               text_counted((uint64_t)fp32, "byte").text);
+        return;
+    }
+    printf("%s of fp32 (%s bytes), %.2f bits a value\n",
+           text_percent(file, fp32).text, text_count((uint64_t)fp32).text,
+           bits_per_value(report));
+}
+
+void table_report_print(const struct table_report *report)
+{
+    print_size(report);
     if (report->columns != COLUMNS_NONE) {
         printf("  columns  %s; parameters of the table take %s\n",
                report->columns == COLUMNS_CENTER

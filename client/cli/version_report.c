@@ -43,11 +43,11 @@ uint64_t manifest_total_rows(const struct manifest *manifest)
 
 void manifest_print(const struct manifest *manifest)
 {
-    printf("  %-16s %14s x %-5s %-6s %20s  %s\n", "table", "rows", "dim",
+    printf("  %-16s %14s x %-5s %-9s %20s  %s\n", "table", "rows", "dim",
            "codec", "file bytes", "checksum");
     for (size_t i = 0; i < manifest->n; i++) {
         const struct manifest_table *table = &manifest->tables[i];
-        printf("  %-16s %14s x %-5u %-6s %20s  %016" PRIx64 "\n", table->name,
+        printf("  %-16s %14s x %-5u %-9s %20s  %016" PRIx64 "\n", table->name,
                text_count(table->rows).text, table->dim, table->codec,
                text_count(table->bytes).text, table->checksum);
     }

@@ -155,6 +155,8 @@ class FilesTest(unittest.TestCase):
     def test_sources_that_are_refused(self):
         self.refuses("/no/such/file", "No such file")
         self.refuses(write(""))
+        self.refuses(write("hello"), "not recognized", "--format: npy, npz,")
+        self.refuses(self.glove, "a quantized table", "'nibble export'")
         self.refuses(write("a 1 2 3\nb 1 2\n"), "2")
         self.refuses(write("a 1 2 3\nb 1 x 3\n"), "2")
         fine = "{'descr': '<f4', 'fortran_order': %s, 'shape': %s, }"
@@ -187,6 +189,13 @@ class FilesTest(unittest.TestCase):
         self.assertFalse([n for n in os.listdir(directory) if "tmp" in n])
 
     # ---- inspect and verify -----------------------------------------------
+
+    def test_size_of_a_table_of_few_rows(self):
+        path = nibble_test.table(nibble_test.random_rows(1, 4))
+        text = nibble("inspect", path).stdout
+        self.assertIn("1 row x 4 values", text)
+        self.assertIn("more than 16 bytes of fp32", text)
+        self.assertNotIn("%", text)
 
     def test_inspect(self):
         text = nibble("inspect", self.glove).stdout

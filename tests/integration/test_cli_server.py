@@ -187,7 +187,7 @@ class ServerTest(nibble_test.TestCase):
         head, *lines = text.splitlines()
         self.assertIn("2 bags x 13 values, bf16, max", head)
         self.assertEqual([line.split(":")[0] for line in lines],
-                         ["bag 1", "bag 2"])
+                         ["bag 0", "bag 1"])
 
     # ---- status -----------------------------------------------------------
 
@@ -199,6 +199,9 @@ class ServerTest(nibble_test.TestCase):
         methods = {m["name"]: m for m in report["methods"]}
         self.assertEqual(methods["lookup"]["requests"], 2)
         self.assertEqual(methods["lookup"]["errors"], 1)
+        self.assertEqual(methods["lookup"]["expired"], 0)
+        self.assertEqual(report["connections_refused"], 0)
+        self.assertEqual(report["bad_frames"], 0)
         model, = report["models"]
         tables = {table["name"]: table for table in model["tables"]}
         self.assertEqual(set(tables), {"t", "glove"})
@@ -208,7 +211,8 @@ class ServerTest(nibble_test.TestCase):
         self.assertEqual(tables["glove"]["scales"], "fp32")
         text = self.ask("status").stdout
         for words in ("nibbled", "up ", "kernels", "event loop", "connection",
-                      "bytes", "lookup", "model default, version 1, 2 tables",
+                      "accepted, 0 refused", "0 connections closed for broken",
+                      "0 of them expired", "bytes", "lookup", "model default, version 1, 2 tables",
                       "glove"):
             self.assertIn(words, text)
 

@@ -40,6 +40,9 @@ WRONG = [
     (PIN + ["--latest", "--version", "1"], "not both"),
     (PIN + ["--version", "x"], "--version: 'x' is not a whole number from 1"),
     (PIN + ["--latest", "m"], "one operand too many"),
+    (PIN + ["--version", "1", "--version", "2"], "--version is given twice"),
+    (["quantize", "in", "--output", "out"],
+     "'in' is one operand too many: is it --input FILE?"),
     (["eval", "a"], "--against is missing"),
     (["eval", "a", "--against"], "--against needs a value"),
     (["export", "a", "--output", "b"], "--format is missing"),
@@ -79,8 +82,8 @@ WRONG = [
     (POOL + ["--bags", "1", "--dtype", "packed"], "no 'packed'"),
     (POOL + ["--bags", "1", "--weights", "1", "--mode", "max"], "takes none"),
     (POOL + ["--bags", "1;2", "--weights", "1"], "1 bags of weights for 2"),
-    (POOL + ["--bags", "1,2;3", "--weights", "1;2"], "bag 1 has 2 ids"),
-    (POOL + ["--bags", "1;2", "--weights", "1;2,3"], "bag 2 has 1 ids"),
+    (POOL + ["--bags", "1,2;3", "--weights", "1;2"], "bag 0 has 2 ids"),
+    (POOL + ["--bags", "1;2", "--weights", "1;2,3"], "bag 1 has 1 ids"),
     (POOL + ["--bags", "1", "--weights", "1kg"], "'1kg', is not a number"),
     (POOL + ["--bags", "1", "--weights", "1e99"], "'1e99', is not a number"),
     (["status", "here"], "one operand too many"),
@@ -101,7 +104,8 @@ class Usage(unittest.TestCase):
                         done.stderr.startswith("nibble " + arguments[0]))
 
     def test_help_lists_the_commands(self):
-        for arguments in (["help"], ["--help"], ["-h"], ["help", "help"]):
+        for arguments in (["help"], ["--help"], ["-h"], ["help", "help"],
+                          ["help", "--help"], ["help", "-h"]):
             done = nibble(*arguments)
             for command in COMMANDS:
                 self.assertIn("\n  %s " % command, done.stdout)
