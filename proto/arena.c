@@ -3,6 +3,7 @@
 
 #include "proto/arena.h"
 
+#include <assert.h>
 #include <sys/mman.h>
 
 #include "quant/checked.h"
@@ -23,11 +24,17 @@ static void allocator_free(void *data, void *memory)
     (void)memory;
 }
 
-int arena_init(struct arena *arena, size_t capacity)
+static void *reserve(size_t capacity)
 {
     void *base = mmap(NULL, capacity, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED) {
+    return base != MAP_FAILED ? base : NULL;
+}
+
+int arena_init(struct arena *arena, size_t capacity)
+{
+    void *base = reserve(capacity);
+    if (base == NULL) {
         return NB_ERR_NOMEM;
     }
     *arena = (struct arena){
@@ -35,6 +42,19 @@ int arena_init(struct arena *arena, size_t capacity)
         .capacity = capacity,
         .allocator = {allocator_alloc, allocator_free, arena},
     };
+    return 0;
+}
+
+int arena_resize(struct arena *arena, size_t capacity)
+{
+    assert(arena->used == 0);
+    void *base = reserve(capacity);
+    if (base == NULL) {
+        return NB_ERR_NOMEM;
+    }
+    munmap(arena->base, arena->capacity);
+    arena->base = base;
+    arena->capacity = capacity;
     return 0;
 }
 

@@ -26,6 +26,9 @@ struct arena {
 /* Reserves address space; pages are taken from the system as they are first
  * used. The arena must not move. NB_ERR_NOMEM. */
 int arena_init(struct arena *arena, size_t capacity);
+/* Another capacity, while nothing is handed out. NB_ERR_NOMEM: it is as it
+ * was. */
+int arena_resize(struct arena *arena, size_t capacity);
 void arena_fini(struct arena *arena);
 
 /* Aligned to ARENA_ALIGNMENT, valid until arena_reset(); NULL if the region is

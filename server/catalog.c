@@ -50,7 +50,30 @@ static size_t position(const struct catalog *catalog, const char *name)
 int catalog_add(struct catalog *catalog, struct table_set *tables,
                 enum catalog_choice choice)
 {
-    const char *name = table_set_model(tables);
+    const struct catalog_entry entry = {.tables = tables, .choice = choice};
+    return catalog_add_entry(catalog, &entry);
+}
+
+static void ref_entry(const struct catalog_entry *entry)
+{
+    table_set_ref(entry->tables);
+    for (size_t i = 0; i < entry->n_kept; i++) {
+        table_set_ref(entry->kept[i]);
+    }
+}
+
+static void unref_entry(const struct catalog_entry *entry)
+{
+    table_set_unref(entry->tables);
+    for (size_t i = 0; i < entry->n_kept; i++) {
+        table_set_unref(entry->kept[i]);
+    }
+}
+
+int catalog_add_entry(struct catalog *catalog,
+                      const struct catalog_entry *entry)
+{
+    const char *name = table_set_model(entry->tables);
     size_t at = position(catalog, name);
     if (at < catalog->n && strcmp(name_at(catalog, at), name) == 0) {
         return NB_ERR_INVALID;
@@ -62,9 +85,31 @@ int catalog_add(struct catalog *catalog, struct table_set *tables,
     }
     memmove(&entries[at + 1], &entries[at],
             (catalog->n - at) * sizeof(*entries));
-    entries[at] = (struct catalog_entry){table_set_ref(tables), choice};
+    entries[at] = *entry;
+    ref_entry(entry);
     catalog->entries = entries;
     catalog->n++;
+    return 0;
+}
+
+int catalog_replace(const struct catalog *catalog, const char *name,
+                    const struct catalog_entry *entry, struct catalog **copy)
+{
+    struct catalog *made = NULL;
+    int rv = catalog_create(&made);
+    for (size_t i = 0; rv == 0 && i < catalog->n; i++) {
+        if (strcmp(name_at(catalog, i), name) != 0) {
+            rv = catalog_add_entry(made, &catalog->entries[i]);
+        }
+    }
+    if (rv == 0 && entry != NULL) {
+        rv = catalog_add_entry(made, entry);
+    }
+    if (rv != 0) {
+        catalog_unref(made);
+        return rv;
+    }
+    *copy = made;
     return 0;
 }
 
@@ -82,7 +127,7 @@ void catalog_unref(struct catalog *catalog)
         return;
     }
     for (size_t i = 0; i < catalog->n; i++) {
-        table_set_unref(catalog->entries[i].tables);
+        unref_entry(&catalog->entries[i]);
     }
     free(catalog->entries);
     free(catalog);
@@ -99,11 +144,62 @@ const struct catalog_entry *catalog_at(const struct catalog *catalog, size_t i)
     return &catalog->entries[i];
 }
 
+bool catalog_entry_is_served(const struct catalog_entry *entry)
+{
+    return table_set_version(entry->tables) != 0;
+}
+
+struct table_set *catalog_entry_version(const struct catalog_entry *entry,
+                                        uint64_t version)
+{
+    if (version == 0 || version == table_set_version(entry->tables)) {
+        return catalog_entry_is_served(entry) ? entry->tables : NULL;
+    }
+    for (size_t i = 0; i < entry->n_kept; i++) {
+        if (table_set_version(entry->kept[i]) == version) {
+            return entry->kept[i];
+        }
+    }
+    return NULL;
+}
+
+uint64_t catalog_entry_bytes(const struct catalog_entry *entry)
+{
+    uint64_t bytes = table_set_bytes(entry->tables);
+    for (size_t i = 0; i < entry->n_kept; i++) {
+        bytes += table_set_bytes(entry->kept[i]);
+    }
+    return bytes;
+}
+
+uint64_t catalog_bytes(const struct catalog *catalog)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < catalog->n; i++) {
+        bytes += catalog_entry_bytes(&catalog->entries[i]);
+    }
+    return bytes;
+}
+
+static const struct catalog_entry *only_served(const struct catalog *catalog)
+{
+    const struct catalog_entry *only = NULL;
+    for (size_t i = 0; i < catalog->n; i++) {
+        if (catalog_entry_is_served(&catalog->entries[i])) {
+            if (only != NULL) {
+                return NULL;
+            }
+            only = &catalog->entries[i];
+        }
+    }
+    return only;
+}
+
 const struct catalog_entry *catalog_find(const struct catalog *catalog,
                                          const char *name)
 {
     if (name[0] == '\0') {
-        return catalog->n == 1 ? &catalog->entries[0] : NULL;
+        return only_served(catalog);
     }
     size_t at = position(catalog, name);
     if (at == catalog->n || strcmp(name_at(catalog, at), name) != 0) {
@@ -119,13 +215,17 @@ void catalog_names(const struct catalog *catalog, char *to, size_t bytes)
     to[0] = '\0';
     for (size_t i = 0; i < catalog->n; i++) {
         const char *name = name_at(catalog, i);
+        if (!catalog_entry_is_served(&catalog->entries[i])) {
+            continue;
+        }
         /* Room for the comma, the name, and a comma with "..." after it. */
         if (used + 2 + strlen(name) + 2 + sizeof(more) > bytes) {
-            snprintf(to + used, bytes - used, "%s%s", i > 0 ? ", " : "", more);
+            snprintf(to + used, bytes - used, "%s%s", used > 0 ? ", " : "",
+                     more);
             return;
         }
         used += (size_t)snprintf(to + used, bytes - used, "%s%s",
-                                 i > 0 ? ", " : "", name);
+                                 used > 0 ? ", " : "", name);
     }
 }
 
@@ -135,4 +235,13 @@ const char *catalog_choice_name(enum catalog_choice choice)
                                         [CATALOG_LATEST] = "latest",
                                         [CATALOG_PINNED] = "pinned"};
     return names[choice];
+}
+
+const char *catalog_result_name(enum reload_result result)
+{
+    static const char *const names[] = {[RELOAD_NONE] = "",
+                                        [RELOAD_LOADED] = "loaded",
+                                        [RELOAD_SWITCHED] = "switched",
+                                        [RELOAD_FAILED] = "failed"};
+    return names[result];
 }

@@ -16,6 +16,10 @@ int feature_find_model(struct call *call, const char *model,
         return 0;
     }
     catalog_names(catalog, names, sizeof(names));
+    if (names[0] == '\0') {
+        return call_fail(call, RPC_NOT_FOUND,
+                         "model: there is none, nothing is served yet");
+    }
     if (model[0] == '\0') {
         return call_fail(call, RPC_NOT_FOUND,
                          "model: none is named, and there is more than one: %s",
@@ -36,12 +40,17 @@ int feature_begin(struct call *call, const char *model, uint64_t version,
     if (feature_find_model(call, model, &entry) != 0) {
         return -1;
     }
-    struct table_set *set = entry->tables;
-    if (version != 0 && version != table_set_version(set)) {
+    struct table_set *set = catalog_entry_version(entry, version);
+    if (set == NULL && !catalog_entry_is_served(entry)) {
+        return call_fail(call, RPC_UNAVAILABLE,
+                         "model: no version of '%.80s' is loaded: %.120s",
+                         model, entry->reload.reason);
+    }
+    if (set == NULL) {
         return call_fail(call, RPC_NOT_FOUND,
                          "version: %llu is not loaded, %llu is served",
                          (unsigned long long)version,
-                         (unsigned long long)table_set_version(set));
+                         (unsigned long long)table_set_version(entry->tables));
     }
     if (dtype > NB_PACKED) {
         return call_fail(call, RPC_INVALID_ARGUMENT, "dtype: %u is not known",

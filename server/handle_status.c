@@ -36,6 +36,50 @@ static void fill_table(const struct table_set *set, size_t i,
     status->row_bytes = (uint32_t)entry->row_bytes;
     status->file_bytes = table_info(entry->table)->file_bytes;
     status->unseen = table_set_unseen(set, entry);
+    status->residency = "map";
+}
+
+static int fill_loaded(struct call *call, const struct catalog_entry *entry,
+                       Nibble__V1__ModelStatus *model)
+{
+    void *versions;
+    if (!catalog_entry_is_served(entry)) {
+        return 0;
+    }
+    if (call_array(call, entry->n_kept + 1, sizeof(*model->loaded),
+                   &versions) != 0) {
+        return -1;
+    }
+    model->loaded = versions;
+    model->n_loaded = entry->n_kept + 1;
+    model->loaded[0] = table_set_version(entry->tables);
+    for (size_t i = 0; i < entry->n_kept; i++) {
+        model->loaded[i + 1] = table_set_version(entry->kept[i]);
+    }
+    return 0;
+}
+
+static int fill_reload(struct call *call, const struct catalog_reload *from,
+                       Nibble__V1__ReloadStatus **reload)
+{
+    void *memory;
+    if (from->result == RELOAD_NONE) {
+        return 0;
+    }
+    if (call_array(call, 1, sizeof(**reload), &memory) != 0) {
+        return -1;
+    }
+    Nibble__V1__ReloadStatus *to = memory;
+    nibble__v1__reload_status__init(to);
+    to->result = (char *)catalog_result_name(from->result);
+    to->version = from->version;
+    to->reason = (char *)from->reason;
+    to->at_unix_ms = from->at_unix_ms;
+    to->took_ms = from->took_ms;
+    to->loads = from->n_loads;
+    to->failures = from->n_failures;
+    *reload = to;
+    return 0;
 }
 
 static int fill_model(struct call *call, const struct catalog_entry *entry,
@@ -46,6 +90,10 @@ static int fill_model(struct call *call, const struct catalog_entry *entry,
     model->name = (char *)table_set_model(set);
     model->version = table_set_version(set);
     model->choice = (char *)catalog_choice_name(entry->choice);
+    if (fill_loaded(call, entry, model) != 0 ||
+        fill_reload(call, &entry->reload, &model->reload) != 0) {
+        return -1;
+    }
     model->n_tables = table_set_n(set);
     if (pointers(call, model->n_tables, sizeof(**model->tables),
                  &model->tables) != 0) {

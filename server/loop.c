@@ -257,6 +257,7 @@ static void maybe_finish(struct loop *loop)
     }
     uv_mutex_lock(&loop->lock);
     loop->alive = false;
+    uv_cond_broadcast(&loop->switched);
     uv_mutex_unlock(&loop->lock);
     close_handle((uv_handle_t *)&loop->wake);
     close_handle((uv_handle_t *)&loop->tick);
@@ -297,9 +298,42 @@ static void drain(struct loop *loop)
     maybe_finish(loop);
 }
 
+/* Between events: no request is being answered. */
+static void take_next(struct loop *loop)
+{
+    uv_mutex_lock(&loop->lock);
+    if (loop->next != NULL) {
+        service_switch(&loop->service, loop->next);
+        loop->next = NULL;
+        uv_cond_broadcast(&loop->switched);
+    }
+    uv_mutex_unlock(&loop->lock);
+}
+
+void loop_switch(struct loop *loop, struct catalog *catalog)
+{
+    uv_mutex_lock(&loop->lock);
+    if (loop->alive) {
+        catalog_unref(loop->next);
+        loop->next = catalog_ref(catalog);
+        uv_async_send(&loop->wake);
+    }
+    uv_mutex_unlock(&loop->lock);
+}
+
+void loop_await_switch(struct loop *loop)
+{
+    uv_mutex_lock(&loop->lock);
+    while (loop->alive && loop->next != NULL) {
+        uv_cond_wait(&loop->switched, &loop->lock);
+    }
+    uv_mutex_unlock(&loop->lock);
+}
+
 static void on_wake(uv_async_t *async)
 {
     struct loop *loop = async->data;
+    take_next(loop);
     int order = atomic_load(&loop->order);
     if (order != LOOP_RUN && !loop->draining) {
         drain(loop);
@@ -353,7 +387,9 @@ int loop_start(struct loop *loop)
 
 static void free_loop(struct loop *loop)
 {
+    catalog_unref(loop->next);
     service_fini(&loop->service);
+    uv_cond_destroy(&loop->switched);
     uv_mutex_destroy(&loop->lock);
     free(loop->listeners);
 }
@@ -430,10 +466,14 @@ int loop_init(struct loop *loop, struct loop_common *common, unsigned index,
     if (rv != 0) {
         goto err_free;
     }
+    rv = uv_cond_init(&loop->switched);
+    if (rv != 0) {
+        goto err_mutex;
+    }
     rv = service_init(&loop->service, common->service, index, catalog,
                       uv_hrtime);
     if (rv != 0) {
-        goto err_mutex;
+        goto err_cond;
     }
     rv = uv_loop_init(&loop->uv);
     if (rv != 0) {
@@ -453,6 +493,8 @@ err_loop:
     uv_loop_close(&loop->uv);
 err_service:
     service_fini(&loop->service);
+err_cond:
+    uv_cond_destroy(&loop->switched);
 err_mutex:
     uv_mutex_destroy(&loop->lock);
 err_free:

@@ -43,7 +43,9 @@ struct loop {
     uv_timer_t tick; /* looks at timeouts; runs while there are connections */
     uv_timer_t deadline; /* of the drain */
     uv_thread_t thread;
-    uv_mutex_t lock; /* guards `alive`, and with it the use of wake */
+    uv_mutex_t lock;    /* guards `next` and `alive`, and so the use of wake */
+    uv_cond_t switched; /* `next` was taken, or the loop is not alive */
+    struct catalog *next; /* a reference; under `lock` */
     bool alive;
     _Atomic int order; /* what wake tells: enum loop_order */
     struct loop_common *common;
@@ -73,6 +75,13 @@ void loop_abandon(struct loop *loop);
  * arrived, end. loop_stop() does not wait for that. */
 void loop_drain(struct loop *loop);
 void loop_stop(struct loop *loop);
+
+/* Any thread, likewise: has the loop answer from `catalog`, of which it takes a
+ * reference, from its next request on. */
+void loop_switch(struct loop *loop, struct catalog *catalog);
+
+/* Waits until it does, or serves nobody any more. */
+void loop_await_switch(struct loop *loop);
 
 /* Waits for the thread and frees what the loop held. */
 void loop_join(struct loop *loop);

@@ -9,9 +9,11 @@
 #include <stdlib.h>
 
 #include "server/descriptors.h"
-#include "server/load_models.h"
+#include "server/follower.h"
+#include "server/load_files.h"
 #include "server/log.h"
 #include "server/options.h"
+#include "server/reaper.h"
 #include "server/server.h"
 
 #define EXIT_USAGE 2
@@ -28,18 +30,42 @@ static int fail(int status, const struct nb_errctx *err)
     return status;
 }
 
+static int serve_files(const struct options *options, struct nb_errctx *err)
+{
+    struct catalog *catalog;
+    int rv = load_files(options, server_loops(options), &catalog, err);
+    if (rv == 0) {
+        rv = server_run(options, catalog, NULL, err);
+    }
+    return rv;
+}
+
+static int serve_repo(const struct options *options, struct nb_errctx *err)
+{
+    struct reaper *reaper;
+    struct follower *follower;
+    int rv = reaper_create(&reaper);
+    if (rv != 0) {
+        return nb_fail(err, rv, "cannot start: %s", nb_strerror(rv));
+    }
+    rv =
+        follower_create(options, server_loops(options), reaper, &follower, err);
+    if (rv == 0) {
+        rv = server_run(options, follower_catalog(follower), follower, err);
+        follower_destroy(follower);
+    }
+    reaper_destroy(reaper);
+    return rv;
+}
+
 static int run(const struct options *options)
 {
     struct nb_errctx err = {"unknown error"};
-    struct catalog *catalog = NULL;
     if (nb_isa_check(&err) != 0) {
         return fail(EXIT_USAGE, &err);
     }
-    if (load_models(options, server_loops(options), &catalog, &err) != 0) {
-        return fail(EXIT_FAILURE, &err);
-    }
-    int rv = server_run(options, catalog, &err);
-    catalog_unref(catalog);
+    int rv = options->repo[0] != '\0' ? serve_repo(options, &err)
+                                      : serve_files(options, &err);
     if (rv != 0) {
         return fail(EXIT_FAILURE, &err);
     }

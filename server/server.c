@@ -29,6 +29,7 @@
 #include "server/listen_socket.h"
 #include "server/log.h"
 #include "server/loop.h"
+#include "server/repo_watch.h"
 #include "storage/file_io.h"
 
 struct server {
@@ -48,6 +49,10 @@ struct server {
     uv_loop_t uv;
     uv_signal_t sigterm;
     uv_signal_t sigint;
+    uv_signal_t sighup;
+    struct catalog *first;     /* a reference, until the loops run */
+    struct follower *follower; /* borrowed; NULL: none */
+    struct repo_watch *watch;  /* likewise */
     uv_async_t stopped;
     _Atomic unsigned n_running;
     bool draining;
@@ -234,12 +239,72 @@ static int limit_conns(struct server *server, struct nb_errctx *err)
     return 0;
 }
 
+/* ---- reloading ------------------------------------------------------- */
+
+/* The thread of the follower. */
+static void apply_catalog(void *arg, struct catalog *catalog)
+{
+    struct server *server = arg;
+    for (unsigned i = 0; i < server->n_loops; i++) {
+        loop_switch(&server->loops[i], catalog);
+    }
+    for (unsigned i = 0; i < server->n_loops; i++) {
+        loop_await_switch(&server->loops[i]);
+    }
+}
+
+static void on_repo_changed(void *arg)
+{
+    struct server *server = arg;
+    follower_look(server->follower);
+}
+
+static void on_sighup(uv_signal_t *handle, int number)
+{
+    struct server *server = handle->data;
+    (void)number;
+    log_info("reload-asked", "signal=SIGHUP reloads=%s",
+             server->follower != NULL ? "repo" : "nothing");
+    if (server->follower != NULL) {
+        follower_request(server->follower);
+    }
+}
+
+/* Once all loops run. */
+static int start_reloading(struct server *server, struct nb_errctx *err)
+{
+    if (server->follower == NULL) {
+        return 0;
+    }
+    int rv = follower_start(server->follower, apply_catalog, server);
+    if (rv == 0) {
+        rv = repo_watch_open(&server->uv, server->options->repo,
+                             on_repo_changed, server, &server->watch);
+    }
+    if (rv != 0) {
+        return nb_fail(err, rv, "cannot watch %.200s: %s",
+                       server->options->repo, nb_strerror(rv));
+    }
+    follower_look(server->follower); /* what came before the watch */
+    return 0;
+}
+
+/* Loops stay, so that none is waited for that is gone. */
+static void stop_reloading(struct server *server)
+{
+    if (server->follower != NULL) {
+        follower_stop(server->follower);
+    }
+}
+
 /* ---- signals --------------------------------------------------------- */
 
 static void close_handles(struct server *server)
 {
     uv_close((uv_handle_t *)&server->sigterm, NULL);
     uv_close((uv_handle_t *)&server->sigint, NULL);
+    uv_close((uv_handle_t *)&server->sighup, NULL);
+    repo_watch_close(server->watch);
     uv_close((uv_handle_t *)&server->stopped, NULL);
 }
 
@@ -258,6 +323,7 @@ static void on_stopped(uv_async_t *async)
         uv_is_closing((uv_handle_t *)async)) {
         return;
     }
+    stop_reloading(server);
     /* The last thread may still be about to wake us: joined first. */
     for (unsigned i = 0; i < server->n_started; i++) {
         loop_join(&server->loops[i]);
@@ -301,12 +367,17 @@ static int open_handles(struct server *server)
     }
     uv_signal_init(&server->uv, &server->sigterm);
     uv_signal_init(&server->uv, &server->sigint);
+    uv_signal_init(&server->uv, &server->sighup);
     server->stopped.data = server;
     server->sigterm.data = server;
     server->sigint.data = server;
+    server->sighup.data = server;
     rv = uv_signal_start(&server->sigterm, on_signal, SIGTERM);
     if (rv == 0) {
         rv = uv_signal_start(&server->sigint, on_signal, SIGINT);
+    }
+    if (rv == 0) {
+        rv = uv_signal_start(&server->sighup, on_sighup, SIGHUP);
     }
     if (rv != 0) {
         close_handles(server);
@@ -370,9 +441,16 @@ static int announce(struct server *server, struct nb_errctx *err)
                               server->n_addresses, &server->address_file, err);
 }
 
-static int serve(struct server *server, struct catalog *catalog,
-                 struct nb_errctx *err)
+/* The loops hold it, as long as they answer from it. */
+static void drop_first(struct server *server)
 {
+    catalog_unref(server->first);
+    server->first = NULL;
+}
+
+static int serve(struct server *server, struct nb_errctx *err)
+{
+    struct catalog *catalog = server->first;
     int rv = check_address_file(server->options->address_file, catalog, err);
     if (rv == 0) {
         rv = open_sockets(server, err);
@@ -396,11 +474,15 @@ static int serve(struct server *server, struct catalog *catalog,
         rv = start_loops(server, catalog, err);
     }
     if (rv == 0) {
+        rv = start_reloading(server, err);
+    }
+    if (rv == 0) {
         rv = announce(server, err);
     }
     if (rv != 0) {
         begin_drain(server);
     }
+    drop_first(server);
     uv_run(&server->uv, UV_RUN_DEFAULT);
     int closed = uv_loop_close(&server->uv);
     assert(closed == 0); /* every handle was closed */
@@ -433,10 +515,12 @@ static int allocate(struct server *server)
 }
 
 int server_run(const struct options *options, struct catalog *catalog,
-               struct nb_errctx *err)
+               struct follower *follower, struct nb_errctx *err)
 {
     struct server server = {
         .options = options,
+        .first = catalog,
+        .follower = follower,
         .n_loops = server_loops(options),
         .budget = {.max = options->max_memory_bytes},
         .service = {.options = options,
@@ -449,10 +533,11 @@ int server_run(const struct options *options, struct catalog *catalog,
     };
     int rv = allocate(&server);
     if (rv == 0) {
-        rv = serve(&server, catalog, err);
+        rv = serve(&server, err);
     } else {
         nb_fail(err, rv, "out of memory");
     }
+    drop_first(&server);
     free(server.service.counters);
     free(server.fds);
     free(server.sockets);

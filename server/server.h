@@ -7,17 +7,19 @@
 
 #include "quant/nibble.h"
 #include "server/catalog.h"
+#include "server/follower.h"
 #include "server/options.h"
 
 /* Loops that --loops asks for. */
 unsigned server_loops(const struct options *options);
 
 /*
- * Binds, serves `catalog` until SIGTERM or SIGINT, drains and returns 0. Takes
- * no reference beyond its own. Errors of binding and starting; *err says what
- * failed.
+ * Binds, serves `catalog` and what `follower` (NULL: nothing is reloaded) puts
+ * in its place until SIGTERM or SIGINT, drains and returns 0; SIGHUP has the
+ * follower look and try again. Takes the reference to `catalog` over. Errors of
+ * binding and starting; *err says what failed.
  */
 int server_run(const struct options *options, struct catalog *catalog,
-               struct nb_errctx *err);
+               struct follower *follower, struct nb_errctx *err);
 
 #endif

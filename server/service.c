@@ -18,7 +18,9 @@ static size_t keep_bytes(const struct service_common *common)
 }
 
 /* A message, the pointer to it, and what alignment costs. */
-#define MODEL_STATUS_BYTES (sizeof(Nibble__V1__ModelStatus) + 64)
+#define MODEL_STATUS_BYTES                                                     \
+    (sizeof(Nibble__V1__ModelStatus) + sizeof(Nibble__V1__ReloadStatus) +      \
+     (CATALOG_KEPT_MAX + 1) * sizeof(uint64_t) + 128)
 #define TABLE_STATUS_BYTES (sizeof(Nibble__V1__TableStatus) + sizeof(void *))
 
 /*
@@ -40,6 +42,19 @@ static size_t arena_bytes(const struct options *options,
             TABLE_STATUS_BYTES * table_set_n(catalog_at(catalog, i)->tables);
     }
     return bytes;
+}
+
+void service_switch(struct service *service, struct catalog *catalog)
+{
+    size_t bytes = arena_bytes(service->options, catalog);
+    if (bytes > service->arena.capacity) {
+        /* Without the room, a status of all models may be refused; nothing
+         * else takes it. */
+        (void)arena_resize(&service->arena, bytes);
+    }
+    struct catalog *old = service->catalog;
+    service->catalog = catalog;
+    catalog_unref(old);
 }
 
 int service_init(struct service *service, const struct service_common *common,

@@ -43,6 +43,10 @@ struct service {
 int service_init(struct service *service, const struct service_common *common,
                  unsigned loop, struct catalog *catalog,
                  uint64_t (*now_ns)(void));
+
+/* Between requests: answers from `catalog` from now on, whose reference it
+ * takes over, and gives up the one before. */
+void service_switch(struct service *service, struct catalog *catalog);
 void service_fini(struct service *service);
 
 #endif

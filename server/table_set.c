@@ -11,9 +11,12 @@
 #include "server/counters.h"
 
 struct table_set {
+    struct reaper_item doomed; /* first: the set is found from it */
+    struct reaper *reaper;     /* NULL: freed at once */
     _Atomic unsigned n_refs;
     char *model;
     uint64_t version;
+    struct version_id id;
     unsigned n_loops;
     size_t n;
     struct table_entry *entries; /* sorted by name */
@@ -54,6 +57,25 @@ int table_set_create(const char *model, uint64_t version, unsigned n_loops,
     atomic_init(&new_set->n_refs, 1);
     *set = new_set;
     return 0;
+}
+
+void table_set_identify(struct table_set *set, const struct version_id *id)
+{
+    set->id = *id;
+}
+
+const struct version_id *table_set_id(const struct table_set *set)
+{
+    return &set->id;
+}
+
+uint64_t table_set_bytes(const struct table_set *set)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < set->n; i++) {
+        bytes += table_info(set->entries[i].table)->file_bytes;
+    }
+    return bytes;
 }
 
 /* Room for one more table in every array; each loop's counters are of their
@@ -161,10 +183,26 @@ struct table_set *table_set_ref(struct table_set *set)
     return set;
 }
 
+static void free_doomed(struct reaper_item *item)
+{
+    free_set((struct table_set *)item);
+}
+
+void table_set_free_by(struct table_set *set, struct reaper *reaper)
+{
+    set->doomed.free = free_doomed;
+    set->reaper = reaper;
+}
+
 void table_set_unref(struct table_set *set)
 {
-    if (set != NULL &&
-        atomic_fetch_sub_explicit(&set->n_refs, 1, memory_order_acq_rel) == 1) {
+    if (set == NULL ||
+        atomic_fetch_sub_explicit(&set->n_refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    if (set->reaper != NULL) {
+        reaper_take(set->reaper, &set->doomed);
+    } else {
         free_set(set);
     }
 }

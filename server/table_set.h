@@ -13,6 +13,8 @@
 #include <stdint.h>
 
 #include "quant/nibble.h"
+#include "server/reaper.h"
+#include "storage/model_version.h"
 #include "storage/table_reader.h"
 
 struct table_set;
@@ -25,7 +27,7 @@ struct table_entry {
     struct nb_unseen_policy unseen;
 };
 
-/* An empty set with one reference. NB_ERR_NOMEM. */
+/* An empty set with one reference; version 0 stands for none. NB_ERR_NOMEM. */
 int table_set_create(const char *model, uint64_t version, unsigned n_loops,
                      struct table_set **set);
 
@@ -38,12 +40,25 @@ int table_set_add(struct table_set *set, const char *name, const char *path,
 int table_set_take(struct table_set *set, const char *name, struct table *table,
                    struct nb_errctx *err);
 
+/* Has the set freed by that thread: unmapping takes long. Before it is
+ * shared. */
+void table_set_free_by(struct table_set *set, struct reaper *reaper);
+
 struct table_set *table_set_ref(struct table_set *set);
-/* May free the set and unmap its tables; NULL is allowed. */
+/* May free the set and unmap its tables, here or by its reaper; NULL is
+ * allowed. */
 void table_set_unref(struct table_set *set);
 
 const char *table_set_model(const struct table_set *set);
 uint64_t table_set_version(const struct table_set *set);
+
+/* Which version of that number; zeros unless it was told, which is before the
+ * set is shared. */
+void table_set_identify(struct table_set *set, const struct version_id *id);
+const struct version_id *table_set_id(const struct table_set *set);
+
+/* Of the files of all tables. */
+uint64_t table_set_bytes(const struct table_set *set);
 
 /* Tables in order of their names. */
 size_t table_set_n(const struct table_set *set);

@@ -89,19 +89,6 @@ void model_names_fini(struct model_names *models)
 
 /* ---- the version to be served -------------------------------------------- */
 
-static int open_version(const struct model_dir *dir, uint64_t version,
-                        enum table_verify verify, struct model_version **opened,
-                        struct nb_errctx *err)
-{
-    char *path;
-    int rv = model_dir_version_path(dir, version, &path, err);
-    if (rv == 0) {
-        rv = model_version_open(path, verify, opened, err);
-        free(path);
-    }
-    return rv;
-}
-
 static bool is_there(const struct model_dir *dir, uint64_t version)
 {
     struct version_list list;
@@ -113,102 +100,133 @@ static bool is_there(const struct model_dir *dir, uint64_t version)
     return there;
 }
 
-/* A search for the version of one model. */
-struct search {
-    const struct model_dir *dir;
-    enum table_verify verify;
-    model_repo_skipped_fn *skipped;
-    void *arg;
-    struct nb_errctx *err;
-};
-
-/* Nothing is wrong with the version: an older one would be no better. */
-static bool is_shortage(int rv)
+bool version_error_is_shortage(int rv)
 {
     return rv == NB_ERR_NOMEM || rv == -ENOMEM || rv == -EMFILE ||
            rv == -ENFILE;
 }
 
+/* A search in the directory of one model. */
+struct searching {
+    const struct serving_search *search;
+    const struct model_dir *dir;
+    struct serving *serving; /* to be filled */
+    struct nb_errctx *err;
+};
+
+static int try_version(const struct searching *searching, uint64_t version,
+                       enum version_verdict *verdict, struct nb_errctx *why)
+{
+    const struct serving_search *search = searching->search;
+    struct serving *serving = searching->serving;
+    char *path;
+    int rv = model_dir_version_path(searching->dir, version, &path, why);
+    if (rv != 0) {
+        return rv;
+    }
+    struct model_version *opened = NULL;
+    *verdict = search->judge != NULL ? search->judge(search->arg, version, path)
+                                     : VERSION_OPEN;
+    if (*verdict == VERSION_SKIP) {
+        rv = nb_fail(why, NB_ERR_INVALID, "%s: was tried before", path);
+    } else if (*verdict == VERSION_OPEN) {
+        rv = model_version_open(path, search->verify, &opened, why);
+    }
+    if (rv != 0) {
+        free(path);
+        return rv;
+    }
+    *serving =
+        (struct serving){.version = version, .opened = opened, .path = path};
+    return 0;
+}
+
+static void tell_skipped(const struct searching *searching, uint64_t version,
+                         const char *why)
+{
+    if (searching->search->skipped != NULL) {
+        searching->search->skipped(searching->search->arg, version, why);
+    }
+}
+
 /* -EAGAIN: a version went away, the list is out of date. */
-static int open_highest(const struct search *search,
-                        const struct version_list *list,
-                        struct serving *serving)
+static int open_highest(const struct searching *searching,
+                        const struct version_list *list)
 {
     for (size_t i = list->n; i-- > 0;) {
         uint64_t version = list->versions[i];
+        enum version_verdict verdict = VERSION_OPEN;
         struct nb_errctx why = {""};
-        struct model_version *opened;
-        int rv =
-            open_version(search->dir, version, search->verify, &opened, &why);
+        int rv = try_version(searching, version, &verdict, &why);
         if (rv == 0) {
-            *serving = (struct serving){.version = version, .opened = opened};
             return 0;
         }
-        if (is_shortage(rv)) {
-            return nb_fail(search->err, rv, "%s", why.text);
+        if (version_error_is_shortage(rv)) {
+            return nb_fail(searching->err, rv, "%s", why.text);
         }
-        if (!is_there(search->dir, version)) {
-            return -EAGAIN;
-        }
-        if (search->skipped != NULL) {
-            search->skipped(search->arg, version, why.text);
+        if (verdict == VERSION_OPEN) {
+            if (!is_there(searching->dir, version)) {
+                return -EAGAIN;
+            }
+            tell_skipped(searching, version, why.text);
         }
         if (list->n == 1) {
-            return nb_fail(search->err, NB_ERR_NOT_FOUND, "%s", why.text);
+            return nb_fail(searching->err, NB_ERR_NOT_FOUND, "%s", why.text);
         }
     }
-    return nb_fail(search->err, NB_ERR_NOT_FOUND, "%s: %s", search->dir->path,
+    searching->serving->empty = list->n == 0;
+    return nb_fail(searching->err, NB_ERR_NOT_FOUND, "%s: %s",
+                   searching->dir->path,
                    list->n == 0 ? "has no version" : "no version is whole");
 }
 
-static int open_pinned(const struct search *search, uint64_t version,
-                       struct serving *serving)
+static int open_pinned(const struct searching *searching, uint64_t version)
 {
     struct nb_errctx why = {""};
-    struct model_version *opened;
-    int rv = open_version(search->dir, version, search->verify, &opened, &why);
-    if (rv == 0) {
-        *serving = (struct serving){
-            .version = version, .pinned = true, .opened = opened};
-        return 0;
+    enum version_verdict verdict;
+    int rv = try_version(searching, version, &verdict, &why);
+    if (rv != 0) {
+        searching->serving->version = version;
+        nb_fail(searching->err, rv, "pinned to version %" PRIu64 ": %s",
+                version, why.text);
     }
-    return nb_fail(search->err, rv, "pinned to version %" PRIu64 ": %s",
-                   version, why.text);
+    searching->serving->pinned = true;
+    return rv;
 }
 
-static int open_once(const struct search *search, struct serving *serving)
+static int open_once(const struct searching *searching)
 {
     uint64_t pinned = 0;
     struct version_list list;
-    int rv = model_dir_pinned(search->dir, &pinned, search->err);
+    int rv = model_dir_pinned(searching->dir, &pinned, searching->err);
     if (rv != 0) {
         return rv;
     }
     if (pinned != 0) {
-        return open_pinned(search, pinned, serving);
+        return open_pinned(searching, pinned);
     }
-    rv = model_dir_versions(search->dir, &list, search->err);
+    rv = model_dir_versions(searching->dir, &list, searching->err);
     if (rv == 0) {
-        rv = open_highest(search, &list, serving);
+        rv = open_highest(searching, &list);
         version_list_fini(&list);
     }
     return rv;
 }
 
 int model_repo_open_serving(const char *repo, const char *model,
-                            enum table_verify verify,
-                            model_repo_skipped_fn *skipped, void *arg,
+                            const struct serving_search *search,
                             struct serving *serving, struct nb_errctx *err)
 {
     struct model_dir dir;
+    *serving = (struct serving){0};
     int rv = model_dir_open(repo, model, &dir, err);
     if (rv != 0) {
         return rv;
     }
-    const struct search search = {&dir, verify, skipped, arg, err};
+    const struct searching searching = {search, &dir, serving, err};
     rv = -EAGAIN;
     for (int i = 0; i < LIST_ATTEMPTS && rv == -EAGAIN; i++) {
-        rv = open_once(&search, serving);
+        rv = open_once(&searching);
     }
     if (rv == -EAGAIN) {
         nb_fail(err, rv, "%s: its versions change faster than they open",
@@ -218,17 +236,29 @@ int model_repo_open_serving(const char *repo, const char *model,
     return rv;
 }
 
+void serving_fini(struct serving *serving)
+{
+    model_version_close(serving->opened);
+    free(serving->path);
+    *serving = (struct serving){0};
+}
+
 /* ---- pinning ------------------------------------------------------------- */
 
 static int check_whole(const struct model_dir *dir, uint64_t version,
                        struct nb_errctx *err)
 {
-    struct model_version *opened;
+    struct model_version *opened = NULL;
+    char *path;
     if (!is_there(dir, version)) {
         return nb_fail(err, NB_ERR_NOT_FOUND,
                        "%s: there is no version %" PRIu64, dir->path, version);
     }
-    int rv = open_version(dir, version, TABLE_VERIFY_FULL, &opened, err);
+    int rv = model_dir_version_path(dir, version, &path, err);
+    if (rv == 0) {
+        rv = model_version_open(path, TABLE_VERIFY_FULL, &opened, err);
+        free(path);
+    }
     if (rv == 0) {
         model_version_close(opened);
     }

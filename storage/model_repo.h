@@ -24,28 +24,50 @@ int model_repo_models(const char *repo, struct model_names *models,
                       struct nb_errctx *err);
 void model_names_fini(struct model_names *models);
 
-struct serving {
-    uint64_t version;
-    bool pinned;                  /* or else the highest that is whole */
-    struct model_version *opened; /* the caller's to close */
+/* What is known of a version before it is opened. */
+enum version_verdict {
+    VERSION_OPEN, /* nothing: try it */
+    VERSION_SKIP, /* that it would be in vain */
+    VERSION_HAVE  /* that it is good, and needs no opening */
 };
 
-/* Told of each version that was passed over, and why. */
-typedef void model_repo_skipped_fn(void *arg, uint64_t version,
-                                   const char *why);
+/* How model_repo_open_serving() goes about it; zeroed but `verify`, it tries
+ * every version and tells nobody. */
+struct serving_search {
+    enum table_verify verify;
+    /* `path` is the version's directory. */
+    enum version_verdict (*judge)(void *arg, uint64_t version,
+                                  const char *path);
+    /* Told of each version that did not open, and why. */
+    void (*skipped)(void *arg, uint64_t version, const char *why);
+    void *arg;
+};
+
+struct serving {
+    uint64_t version;             /* found, or tried and pinned; 0: neither */
+    bool pinned;                  /* or else the highest that is whole */
+    bool empty;                   /* on an error: there is no version at all */
+    struct model_version *opened; /* the caller's to close; NULL: judge() said
+                                     that it has it */
+    char *path;                   /* its directory; the caller's to free */
+};
 
 /*
  * Opens the version to be served: the pinned one or nothing; without a pin, the
- * highest that is whole. `skipped` may be NULL. Versions that come and go
- * meanwhile are no error.
- * NB_ERR_NOT_FOUND: there is no version, or none is whole; errors of
- * model_dir_open(), model_dir_pinned() and, of a pinned version,
- * model_version_open().
+ * highest that is whole. Versions that come and go meanwhile are no error. On
+ * success the caller ends *serving with serving_fini().
+ * NB_ERR_NOT_FOUND: there is no version, or none is whole; NB_ERR_INVALID: of a
+ * pinned one judged to be in vain; errors of model_dir_open(),
+ * model_dir_pinned() and, of a pinned version, model_version_open().
  */
 int model_repo_open_serving(const char *repo, const char *model,
-                            enum table_verify verify,
-                            model_repo_skipped_fn *skipped, void *arg,
+                            const struct serving_search *search,
                             struct serving *serving, struct nb_errctx *err);
+void serving_fini(struct serving *serving);
+
+/* Is this error of opening a version one of memory or descriptors? Nothing is
+ * wrong with the version then: an older one would be no better. */
+bool version_error_is_shortage(int rv);
 
 /* Pins a version that is whole, which is checked to its last byte; 0 takes the
  * pin away. Errors of model_version_open() and model_dir_pin();

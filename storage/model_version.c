@@ -4,6 +4,7 @@
 #include "storage/model_version.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +65,44 @@ static int read_whole(int fd, uint64_t bytes, const char *path,
     return rv;
 }
 
-static int read_manifest(const char *directory, struct manifest *manifest,
+static int identify(int fd, struct version_id *id)
+{
+    struct stat stat;
+    if (fstat(fd, &stat) != 0) {
+        return -errno;
+    }
+    *id = (struct version_id){
+        .manifest = {.device = stat.st_dev, .inode = stat.st_ino},
+        .changed_ns = (uint64_t)stat.st_ctim.tv_sec * 1000000000u +
+                      (uint64_t)stat.st_ctim.tv_nsec,
+    };
+    return 0;
+}
+
+int model_version_identify(const char *path, struct version_id *id)
+{
+    char *manifest;
+    int rv = join(path, MANIFEST_FILE, &manifest, NULL);
+    if (rv != 0) {
+        return rv;
+    }
+    int fd = open(manifest, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    rv = fd < 0 ? -errno : identify(fd, id);
+    if (fd >= 0) {
+        close(fd);
+    }
+    free(manifest);
+    return rv;
+}
+
+bool version_id_equal(const struct version_id *a, const struct version_id *b)
+{
+    return a->manifest.device == b->manifest.device &&
+           a->manifest.inode == b->manifest.inode &&
+           a->changed_ns == b->changed_ns;
+}
+
+static int read_manifest(const char *directory, struct model_version *version,
                          struct nb_errctx *err)
 {
     char *path;
@@ -79,7 +117,12 @@ static int read_manifest(const char *directory, struct manifest *manifest,
         rv = file_open(path, &fd, &bytes, err);
     }
     if (rv == 0) {
-        rv = read_whole(fd, bytes, path, manifest, err);
+        rv = identify(fd, &version->id);
+        if (rv == 0) {
+            rv = read_whole(fd, bytes, path, &version->manifest, err);
+        } else {
+            nb_fail(err, rv, "%s: fstat: %s", path, nb_strerror(rv));
+        }
         close(fd);
     }
     free(path);
@@ -151,7 +194,7 @@ int model_version_open(const char *path, enum table_verify verify,
     if (opened == NULL) {
         return nb_fail(err, NB_ERR_NOMEM, "%s: out of memory", path);
     }
-    int rv = read_manifest(path, &opened->manifest, err);
+    int rv = read_manifest(path, opened, err);
     if (rv != 0) {
         goto err_close;
     }
@@ -174,6 +217,45 @@ int model_version_open(const char *path, enum table_verify verify,
 err_close:
     model_version_close(opened);
     return rv;
+}
+
+int model_version_verify_rest(const struct model_version *version,
+                              const char *path, const struct io_pace *pace,
+                              struct nb_errctx *err)
+{
+    int rv = 0;
+    for (size_t i = 0; i < version->manifest.n && rv == 0; i++) {
+        char *file;
+        rv = join(path, version->manifest.tables[i].file, &file, err);
+        if (rv == 0) {
+            rv = table_verify_rest(version->tables[i], file, pace, err);
+            free(file);
+        }
+    }
+    return rv;
+}
+
+int model_version_prefault(const struct model_version *version,
+                           const char *path, const struct io_pace *pace,
+                           struct nb_errctx *err)
+{
+    for (size_t i = 0; i < version->manifest.n; i++) {
+        int rv = table_prefault(version->tables[i], pace);
+        if (rv != 0) {
+            return nb_fail(err, rv, "%s/%s: cannot be read to memory: %s", path,
+                           version->manifest.tables[i].file, nb_strerror(rv));
+        }
+    }
+    return 0;
+}
+
+uint64_t model_version_bytes(const struct model_version *version)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < version->manifest.n; i++) {
+        bytes += version->manifest.tables[i].bytes;
+    }
+    return bytes;
 }
 
 void model_version_close(struct model_version *version)

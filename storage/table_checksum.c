@@ -38,8 +38,9 @@ int section_check_bytes(const void *bytes, const struct table_section *section,
                    err);
 }
 
-int section_check_file(int fd, const struct table_section *section,
-                       const char *name, struct nb_errctx *err)
+static int check_section(int fd, const struct table_section *section,
+                         const struct io_pace *pace, const char *name,
+                         struct nb_errctx *err)
 {
     const char *kind = section_kind_name(section->kind);
     XXH3_state_t *hash = XXH3_createState();
@@ -54,7 +55,10 @@ int section_check_file(int fd, const struct table_section *section,
     uint64_t left = section->length;
     while (left > 0) {
         size_t n = left < BLOCK_BYTES ? (size_t)left : BLOCK_BYTES;
-        rv = file_read_at(fd, block, n, at);
+        rv = io_pace_step(pace, n);
+        if (rv == 0) {
+            rv = file_read_at(fd, block, n, at);
+        }
         if (rv != 0) {
             fail_read(rv, kind, at, name, err);
             goto out;
@@ -92,8 +96,8 @@ static int check_gap(int fd, uint64_t from, uint64_t to, const char *name,
     return 0;
 }
 
-int table_check_gaps(int fd, const struct table_header *header,
-                     const char *name, struct nb_errctx *err)
+static int check_gaps(int fd, const struct table_header *header,
+                      const char *name, struct nb_errctx *err)
 {
     uint64_t end = header->header_bytes;
     for (uint32_t i = 0; i < header->n_sections; i++) {
@@ -105,4 +109,18 @@ int table_check_gaps(int fd, const struct table_header *header,
         end = section->offset + section->length;
     }
     return 0;
+}
+
+int table_check_file(int fd, const struct table_header *header,
+                     const struct io_pace *pace, const char *name,
+                     struct nb_errctx *err)
+{
+    int rv = check_gaps(fd, header, name, err);
+    for (uint32_t i = 0; i < header->n_sections && rv == 0; i++) {
+        uint32_t kind = header->sections[i].kind;
+        if (kind != SECTION_METADATA && kind != SECTION_PARAMS) {
+            rv = check_section(fd, &header->sections[i], pace, name, err);
+        }
+    }
+    return rv;
 }

@@ -18,12 +18,21 @@
 #include "storage/table_metadata.h"
 #include "storage/table_params.h"
 
+/* Bytes of a mapping that one call populates or unmaps. */
+#define MAP_STEP ((size_t)4 << 20)
+
+/* Of Linux 5.14; headers may be older than the kernel. */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
 struct table {
     struct nb_rows rows;
     struct table_info info;
     struct table_metadata metadata;
     char *metadata_text;
     struct table_params params;
+    struct table_header header;
     void *map;
     size_t map_bytes;
 };
@@ -125,21 +134,6 @@ static int read_params(struct opening *opening, struct table *table)
     return rv;
 }
 
-/* Every byte that opening did not look at yet. */
-static int verify_rest(struct opening *opening)
-{
-    const struct table_header *header = &opening->header;
-    int rv = table_check_gaps(opening->fd, header, opening->path, opening->err);
-    for (uint32_t i = 0; i < header->n_sections && rv == 0; i++) {
-        uint32_t kind = header->sections[i].kind;
-        if (kind != SECTION_METADATA && kind != SECTION_PARAMS) {
-            rv = section_check_file(opening->fd, &header->sections[i],
-                                    opening->path, opening->err);
-        }
-    }
-    return rv;
-}
-
 static int map_file(struct opening *opening, struct table *table)
 {
     size_t n = (size_t)opening->header.file_bytes;
@@ -175,6 +169,7 @@ static void describe(const struct opening *opening, struct table *table)
         table_header_section(header, SECTION_ROWS);
     const struct table_section *params =
         table_header_section(header, SECTION_PARAMS);
+    table->header = *header;
     table->rows = (struct nb_rows){
         .format = header->format,
         .base = (const uint8_t *)table->map + rows->offset,
@@ -213,7 +208,8 @@ static int open_parts(struct opening *opening, enum table_verify verify,
         rv = read_params(opening, table);
     }
     if (rv == 0 && verify == TABLE_VERIFY_FULL) {
-        rv = verify_rest(opening);
+        rv = table_check_file(opening->fd, &opening->header, NULL,
+                              opening->path, opening->err);
     }
     if (rv == 0) {
         rv = map_file(opening, table);
@@ -249,13 +245,73 @@ out_close:
     return rv;
 }
 
+int table_verify_rest(const struct table *table, const char *path,
+                      const struct io_pace *pace, struct nb_errctx *err)
+{
+    const struct table_info *info = &table->info;
+    struct file_id file;
+    uint64_t bytes;
+    int fd;
+    int rv = file_open(path, &fd, &bytes, err);
+    if (rv != 0) {
+        return rv;
+    }
+    rv = file_id_of(fd, &file);
+    if (rv == 0 &&
+        (file.device != info->file.device || file.inode != info->file.inode ||
+         bytes != info->file_bytes)) {
+        rv = nb_fail(err, NB_ERR_TRUNCATED,
+                     "%s: not the file any more that was opened", path);
+    } else if (rv != 0) {
+        nb_fail(err, rv, "%s: fstat: %s", path, nb_strerror(rv));
+    } else {
+        rv = table_check_file(fd, &table->header, pace, path, err);
+    }
+    close(fd);
+    return rv;
+}
+
+int table_prefault(const struct table *table, const struct io_pace *pace)
+{
+    for (size_t at = 0; at < table->map_bytes; at += MAP_STEP) {
+        size_t left = table->map_bytes - at;
+        size_t n = left < MAP_STEP ? left : MAP_STEP;
+        uint8_t *from = (uint8_t *)table->map + at;
+        int rv = io_pace_step(pace, n);
+        if (rv != 0) {
+            return rv;
+        }
+        if (madvise(from, n, MADV_POPULATE_READ) == 0) {
+            continue;
+        }
+        if (errno != EINVAL) {
+            return -errno;
+        }
+        /* Before Linux 5.14: into the page cache at least. */
+        (void)madvise(from, n, MADV_WILLNEED);
+    }
+    return 0;
+}
+
+/* From the end, and in steps: in between, threads that map or fault get the
+ * lock of the address space, which is held for long by unmapping much. */
+static void unmap(struct table *table)
+{
+    while (table->map_bytes > 0) {
+        size_t n = table->map_bytes % MAP_STEP;
+        n = n > 0 ? n : MAP_STEP;
+        table->map_bytes -= n;
+        munmap((uint8_t *)table->map + table->map_bytes, n);
+    }
+}
+
 void table_close(struct table *table)
 {
     if (table == NULL) {
         return;
     }
     if (table->map != NULL) {
-        munmap(table->map, table->map_bytes);
+        unmap(table);
     }
     table_metadata_fini(&table->metadata);
     free(table->metadata_text);

@@ -10,6 +10,7 @@
 
 #include "quant/nibble.h"
 #include "storage/file_io.h"
+#include "storage/io_pace.h"
 
 struct table; /* immutable once open: may be read by any number of threads */
 
@@ -64,7 +65,20 @@ struct table_info {
 int table_open(const char *path, enum table_verify verify, struct table **table,
                struct nb_errctx *err);
 
-/* Unmaps and frees; NULL is allowed. */
+/*
+ * What TABLE_VERIFY_FULL checks beyond TABLE_VERIFY_HEADER, of a table that is
+ * open: `path` must still lead to its file. `pace` may be NULL. Errors of
+ * reading and checksums as above, what `pace` returned.
+ */
+int table_verify_rest(const struct table *table, const char *path,
+                      const struct io_pace *pace, struct nb_errctx *err);
+
+/* Has every page of the mapping read and mapped before it is needed. A file
+ * cut short is an error (-EFAULT), not a fault. -errno, what `pace` (may be
+ * NULL) returned. */
+int table_prefault(const struct table *table, const struct io_pace *pace);
+
+/* Unmaps, in steps, and frees; NULL is allowed. */
 void table_close(struct table *table);
 
 /* Both are valid until table_close(). */

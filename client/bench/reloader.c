@@ -116,7 +116,7 @@ static int start_thread(struct reloader *reloader, struct nb_errctx *err)
 
 static void destroy(struct reloader *reloader)
 {
-    model_version_close(reloader->serving.opened);
+    serving_fini(&reloader->serving);
     free(reloader->tables);
     free(reloader);
 }
@@ -129,8 +129,8 @@ int reloader_start(const struct reloader_options *options,
         return nb_fail(err, NB_ERR_NOMEM, "a publisher");
     }
     made->options = *options;
-    int rv = model_repo_open_serving(options->repo, options->model,
-                                     TABLE_VERIFY_HEADER, NULL, NULL,
+    const struct serving_search search = {.verify = TABLE_VERIFY_HEADER};
+    int rv = model_repo_open_serving(options->repo, options->model, &search,
                                      &made->serving, err);
     if (rv != 0) {
         free(made);

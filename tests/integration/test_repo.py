@@ -10,8 +10,8 @@ import subprocess
 import unittest
 
 import nibble_test
-from nibble_test import (LOOKUP, NIBBLE, NIBBLED, NOT_FOUND, STATUS, nibble,
-                         run, scratch_path)
+from nibble_test import (LOOKUP, NIBBLE, NIBBLED, NOT_FOUND, STATUS,
+                         UNAVAILABLE, nibble, run, scratch_path)
 from proto import nibble_pb2 as pb
 
 DIM = 16
@@ -362,7 +362,17 @@ class RepoTest(nibble_test.TestCase):
         self.publish(1)
         self.pin("--version", "2")
         damage(self.path(2, "t.nbt"), 4096)
-        self.start_fails(words=["model m: pinned to version 2: ", "2/t.nbt"])
+        self.start_fails("--model", "m", words=[
+            "model m: pinned to version 2: ", "2/t.nbt"])
+        # Of a repository served whole, a later version may help.
+        peer = self.connect(self.serve_repo())
+        request = pb.LookupRequest(model="m")
+        request.features.add(table="t", ids=[0])
+        self.assert_error(peer.call(LOOKUP, request), UNAVAILABLE,
+                          "no version of 'm' is loaded: pinned to version 2")
+        model, = peer.status().models
+        self.assertEqual((model.version, list(model.loaded)), (0, []))
+        self.assertIn("2/t.nbt", model.reload.reason)
 
     def test_a_broken_model_does_not_take_the_others_away(self):
         self.publish(0, model="bad")
@@ -371,18 +381,26 @@ class RepoTest(nibble_test.TestCase):
         os.mkdir(os.path.join(self.repo, "empty"))
         server = self.serve_repo()
         self.expect(server, 1, 1)
-        self.assertRegex(server.log(), "event=skip-model name=bad reason=")
-        self.assertRegex(server.log(), "event=skip-model name=empty reason=")
+        self.assertRegex(server.log(), "event=reload-failed model=bad .*reason=")
+        self.assertNotIn("model=empty", server.log())
         self.start_fails("--model", "good", "--model", "bad",
                          words=["model bad: ", "1/manifest.json"])
 
     def test_nothing_to_serve(self):
-        self.start_fails(words=[self.repo, "there is no model in it"])
+        peer = self.connect(self.serve_repo())
+        request = pb.LookupRequest()
+        self.assert_error(peer.call(LOOKUP, request), NOT_FOUND,
+                          "nothing is served yet")
+        self.assertEqual(list(peer.status().models), [])
         os.mkdir(self.path())
-        self.start_fails(words=["model m: ", "has no version"])
+        self.start_fails("--model", "m", words=["model m: ", "no version"])
         os.rmdir(self.path())
-        os.rmdir(self.repo)
-        self.start_fails(words=[self.repo, "No such file"])
+        self.start_fails("--model", "m", words=["model m: ", "No such file"])
+        elsewhere = os.path.join(self.repo, "none")
+        done = run(NIBBLED, "--repo", elsewhere, "--listen", "127.0.0.1:0",
+                   check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(elsewhere, done.stderr)
 
     def test_unfinished_and_unknown_are_left_alone(self):
         self.publish(0)
@@ -402,7 +420,13 @@ class RepoTest(nibble_test.TestCase):
         server = self.serve_repo()
         self.publish(1, "--keep", "1")
         self.assertEqual(self.versions(), ["2"])
-        self.expect(server, 1, 0)
+        nibble_test.wait_for(lambda: self.serving(server)[0] == 2,
+                             "version 2 is served")
+        request = pb.LookupRequest(version=1)
+        request.features.add(table="t", ids=range(40))
+        blocks = self.connect(server).call(LOOKUP, request).blocks()
+        self.assertEqual((blocks.version, blocks.blocks[0].values),
+                         (1, self.rows[0][:40].tobytes()))
 
 
 if __name__ == "__main__":

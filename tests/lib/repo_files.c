@@ -123,12 +123,15 @@ size_t repo_files_hidden(void)
     return n;
 }
 
+const struct serving_search repo_files_full = {.verify = TABLE_VERIFY_FULL};
+const struct serving_search repo_files_header = {.verify = TABLE_VERIFY_HEADER};
+
 uint64_t repo_files_serving(size_t *n_rows)
 {
     struct nb_errctx err = {""};
     struct serving serving;
-    int rv = model_repo_open_serving(repo, MODEL, TABLE_VERIFY_FULL, NULL, NULL,
-                                     &serving, &err);
+    int rv =
+        model_repo_open_serving(repo, MODEL, &repo_files_full, &serving, &err);
     ck_assert_msg(rv == 0, "%s", err.text);
     const struct manifest *manifest = &serving.opened->manifest;
     ck_assert_uint_eq(manifest->n, 2);
@@ -136,6 +139,7 @@ uint64_t repo_files_serving(size_t *n_rows)
     ck_assert_str_eq(manifest->tables[1].name, "b");
     ck_assert_uint_eq(manifest->tables[0].rows, manifest->tables[1].rows);
     *n_rows = (size_t)table_info(serving.opened->tables[0])->n_rows;
-    model_version_close(serving.opened);
-    return serving.version;
+    uint64_t version = serving.version;
+    serving_fini(&serving);
+    return version;
 }

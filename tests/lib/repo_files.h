@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "storage/model_repo.h"
 #include "storage/publish.h"
 
 /* Makes the repository; its path. */
@@ -30,6 +31,10 @@ const char *repo_files_versions(void);
 
 /* Entries of REPO/m whose names begin with a dot. */
 size_t repo_files_hidden(void);
+
+/* Searches that tell nobody. */
+extern const struct serving_search repo_files_full;
+extern const struct serving_search repo_files_header;
 
 /* Opens what is to be served, to its last byte: its version, and the rows of
  * its tables, which must be the same in both. */

@@ -248,12 +248,12 @@ START_TEST(a_pin_is_served_until_taken_away)
     ck_assert_int_eq(pin(1), 0);
     repo_files_add(0, 12);
     struct serving serving;
-    ck_assert_int_eq(model_repo_open_serving(repo, "m", TABLE_VERIFY_HEADER,
-                                             NULL, NULL, &serving, &err),
-                     0);
+    ck_assert_int_eq(
+        model_repo_open_serving(repo, "m", &repo_files_header, &serving, &err),
+        0);
     ck_assert_uint_eq(serving.version, 1);
     ck_assert(serving.pinned);
-    model_version_close(serving.opened);
+    serving_fini(&serving);
     ck_assert_int_eq(pin(0), 0);
     ck_assert_int_eq(pin(0), 0); /* again */
     ck_assert_uint_eq(repo_files_serving(&n_rows), 3);
@@ -285,6 +285,11 @@ static void note_skipped(void *arg, uint64_t version, const char *why)
              (unsigned long long)version, why);
 }
 
+static const struct serving_search noting = {
+    .verify = TABLE_VERIFY_FULL,
+    .skipped = note_skipped,
+};
+
 START_TEST(a_broken_version_falls_back)
 {
     repo_files_add(0, 10);
@@ -295,24 +300,22 @@ START_TEST(a_broken_version_falls_back)
     damage("3/a.nbt", 4096);
     struct serving serving;
     skipped[0] = '\0';
-    ck_assert_int_eq(model_repo_open_serving(repo, "m", TABLE_VERIFY_FULL,
-                                             note_skipped, NULL, &serving,
-                                             &err),
-                     0);
+    ck_assert_int_eq(
+        model_repo_open_serving(repo, "m", &noting, &serving, &err), 0);
     ck_assert_uint_eq(serving.version, 2);
     ck_assert(!serving.pinned);
-    model_version_close(serving.opened);
+    serving_fini(&serving);
     const char *third = strstr(skipped, "3: ");
     ck_assert_ptr_nonnull(strstr(skipped, "4: "));
     ck_assert_ptr_nonnull(strstr(skipped, "4/manifest.json: No such file"));
     ck_assert_ptr_nonnull(third);
     ck_assert_msg(strstr(third, "in the row section") != NULL, "%s", third);
     /* A flipped bit of the rows is not looked for there. */
-    ck_assert_int_eq(model_repo_open_serving(repo, "m", TABLE_VERIFY_HEADER,
-                                             NULL, NULL, &serving, &err),
-                     0);
+    ck_assert_int_eq(
+        model_repo_open_serving(repo, "m", &repo_files_header, &serving, &err),
+        0);
     ck_assert_uint_eq(serving.version, 3);
-    model_version_close(serving.opened);
+    serving_fini(&serving);
 }
 END_TEST
 
@@ -324,9 +327,9 @@ START_TEST(a_broken_pin_is_an_error)
     repo_files_add(0, 11);
     ck_assert_int_eq(pin(2), 0);
     damage("2/a.nbt", 4096);
-    ck_assert_int_eq(model_repo_open_serving(repo, "m", TABLE_VERIFY_FULL, NULL,
-                                             NULL, &serving, &err),
-                     NB_ERR_CHECKSUM);
+    ck_assert_int_eq(
+        model_repo_open_serving(repo, "m", &repo_files_full, &serving, &err),
+        NB_ERR_CHECKSUM);
     ck_assert_ptr_nonnull(strstr(err.text, "pinned to version 2: "));
 }
 END_TEST
@@ -334,10 +337,10 @@ END_TEST
 static int open_serving(void)
 {
     struct serving serving;
-    int rv = model_repo_open_serving(repo, "m", TABLE_VERIFY_FULL, NULL, NULL,
-                                     &serving, &err);
+    int rv =
+        model_repo_open_serving(repo, "m", &repo_files_full, &serving, &err);
     if (rv == 0) {
-        model_version_close(serving.opened);
+        serving_fini(&serving);
     }
     return rv;
 }
@@ -396,12 +399,12 @@ START_TEST(models_are_directories)
     ck_assert_str_eq(models.names[1], "m");
     model_names_fini(&models);
     struct serving serving;
-    ck_assert_int_lt(model_repo_open_serving(repo, "loop", TABLE_VERIFY_FULL,
-                                             NULL, NULL, &serving, &err),
-                     0);
-    ck_assert_int_eq(model_repo_open_serving(repo, "b", TABLE_VERIFY_FULL, NULL,
-                                             NULL, &serving, &err),
-                     NB_ERR_NOT_FOUND);
+    ck_assert_int_lt(
+        model_repo_open_serving(repo, "loop", &repo_files_full, &serving, &err),
+        0);
+    ck_assert_int_eq(
+        model_repo_open_serving(repo, "b", &repo_files_full, &serving, &err),
+        NB_ERR_NOT_FOUND);
     ck_assert_ptr_nonnull(strstr(err.text, "repo/b: has no version"));
     ck_assert_int_eq(model_repo_models(scratch_path("no"), &models, &err),
                      -ENOENT);

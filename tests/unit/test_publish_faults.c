@@ -92,10 +92,10 @@ END_TEST
 static int open_serving(void)
 {
     struct serving serving;
-    int rv = model_repo_open_serving(repo, "m", TABLE_VERIFY_FULL, NULL, NULL,
-                                     &serving, &err);
+    int rv =
+        model_repo_open_serving(repo, "m", &repo_files_full, &serving, &err);
     if (rv == 0) {
-        model_version_close(serving.opened);
+        serving_fini(&serving);
     }
     return rv;
 }
@@ -165,13 +165,13 @@ START_TEST(a_shortage_does_not_fall_back)
     for (size_t n = 0; given; n++) {
         struct serving serving = {0};
         faults_arm(FAULT_OPEN, n, EMFILE, false);
-        int rv = model_repo_open_serving(repo, "m", TABLE_VERIFY_FULL, NULL,
-                                         NULL, &serving, &err);
+        int rv = model_repo_open_serving(repo, "m", &repo_files_full, &serving,
+                                         &err);
         given = faults_disarm();
         ck_assert_int_eq(rv, given ? -EMFILE : 0);
         if (rv == 0) {
             ck_assert_uint_eq(serving.version, 2);
-            model_version_close(serving.opened);
+            serving_fini(&serving);
         }
     }
 }
