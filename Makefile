@@ -258,6 +258,7 @@ TEST_BIN  := $(patsubst %.c,$(BUILD)/%,$(TEST_SRC))
 FUZZ_BIN  := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SRC))
 TEST_PY   := $(wildcard tests/integration/test_*.py)
 PY_PROTO  := $(BUILD)/gen/py/proto/nibble_pb2.py
+PY_CLIENT := $(BUILD)/python/nibble_client/nibble_pb2.py
 
 TEST_ARCHIVES := $(BUILD)/libtest.a $(BUILD)/libserver.a $(BUILD)/libcli.a \
                  $(BUILD)/libstorage.a $(CLIENT_LIB).a $(LIB).a
@@ -266,7 +267,8 @@ TEST_LIBS = $(UV_LIBS) $(PROTO_LIBS) $(STORAGE_LIBS) $(CHECK_LIBS) -lm
 # Linked as a user of the installed libraries links.
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard client/lib/examples/*.c))
 
-tests: $(TEST_BIN) $(FUZZ_BIN) $(PY_PROTO) $(EXAMPLES) $(STATIC_SERVER)
+tests: $(TEST_BIN) $(FUZZ_BIN) $(PY_PROTO) $(PY_CLIENT) $(EXAMPLES) \
+    $(STATIC_SERVER)
 
 $(EXAMPLES): %: %.o $(LIB).so $(CLIENT_LIB).so
 	$(call say,LD)
@@ -298,6 +300,17 @@ $(PY_PROTO): proto/nibble.proto
 	@mkdir -p $(BUILD)/gen/py
 	$(call say,PROTO)
 	$(Q)protoc --python_out=$(BUILD)/gen/py proto/nibble.proto
+
+# The package as it is in the tree, and the messages.
+PY_SRC := $(wildcard client/python/*.* client/python/nibble_client/*.py)
+## python: the Python client, in build/MODE/python
+python: $(PY_CLIENT)
+$(PY_CLIENT): $(PY_PROTO) $(PY_SRC)
+	$(call say,PY)
+	@mkdir -p $(@D)
+	$(Q)for file in $(PY_SRC); do \
+	    cp $$file $(BUILD)/python/$${file#client/python/} || exit 1; done
+	$(Q)cp $(PY_PROTO) $@
 
 # ONLY=word runs the tests whose name holds the word.
 run-tests:
@@ -408,7 +421,7 @@ installcheck: all
 clean:
 	rm -rf build
 
-.PHONY: all deps demo check bench help libnibble tests run-tests \
+.PHONY: all deps demo check bench help libnibble python tests run-tests \
     check-isa-sweep check-neon lint check-format format check-deps check-headers check-isa \
     check-abi tidy \
     $(TIDY) install uninstall installcheck clean FORCE
