@@ -310,12 +310,6 @@ static int check_named(const struct follower *follower, struct nb_errctx *err)
             return nb_fail(err, NB_ERR_NOT_FOUND, "model %.128s: %s",
                            named->items[i], entry->reload.reason);
         }
-        for (size_t j = 0; j < i; j++) {
-            if (strcmp(named->items[i], named->items[j]) == 0) {
-                return nb_fail(err, NB_ERR_INVALID,
-                               "model %.128s is given twice", named->items[i]);
-            }
-        }
     }
     return 0;
 }

@@ -162,6 +162,7 @@ static int open_highest(const struct searching *searching,
             return 0;
         }
         if (version_error_is_shortage(rv)) {
+            searching->serving->version = version;
             return nb_fail(searching->err, rv, "%s", why.text);
         }
         if (verdict == VERSION_OPEN) {

@@ -44,9 +44,9 @@ struct serving_search {
 };
 
 struct serving {
-    uint64_t version;             /* found, or tried and pinned; 0: neither */
-    bool pinned;                  /* or else the highest that is whole */
-    bool empty;                   /* on an error: there is no version at all */
+    uint64_t version; /* found, or the one that failed it; 0: neither */
+    bool pinned;      /* or else the highest that is whole */
+    bool empty;       /* on an error: there is no version at all */
     struct model_version *opened; /* the caller's to close; NULL: judge() said
                                      that it has it */
     char *path;                   /* its directory; the caller's to free */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "proto/nibble.pb-c.h"
+#include "quant/nibble.h"
 #include "tests/lib/run_suite.h"
 
 START_TEST(pieces_are_aligned_and_apart)
@@ -70,6 +71,24 @@ START_TEST(large_regions_are_given_back)
 END_TEST
 
 /* With any capacity, decoding works or fails, and never reaches outside. */
+START_TEST(another_capacity)
+{
+    struct arena arena;
+    ck_assert_int_eq(arena_init(&arena, 4096), 0);
+    ck_assert_ptr_null(arena_alloc(&arena, 8192));
+    arena_reset(&arena);
+    ck_assert_int_eq(arena_resize(&arena, SIZE_MAX / 2), NB_ERR_NOMEM);
+    ck_assert_ptr_nonnull(arena_alloc(&arena, 4096)); /* is as it was */
+    arena_reset(&arena);
+    ck_assert_int_eq(arena_resize(&arena, 8192), 0);
+    uint8_t *all = arena_alloc(&arena, 8192);
+    ck_assert_ptr_nonnull(all);
+    memset(all, 1, 8192);
+    ck_assert_ptr_null(arena_alloc(&arena, 1));
+    arena_fini(&arena);
+}
+END_TEST
+
 START_TEST(decoding_in_every_capacity)
 {
     uint64_t ids[] = {1, 2, 3, 4, 5};
@@ -116,6 +135,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, the_region_does_not_grow);
     tcase_add_test(tcase, sizes_that_overflow);
     tcase_add_test(tcase, large_regions_are_given_back);
+    tcase_add_test(tcase, another_capacity);
     tcase_add_test(tcase, decoding_in_every_capacity);
     suite_add_tcase(suite, tcase);
     return suite;

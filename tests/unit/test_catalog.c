@@ -87,6 +87,75 @@ START_TEST(references_keep_the_models)
 }
 END_TEST
 
+/* An entry of model "m" with `n` versions: `served` and those below it. */
+static struct catalog_entry make_entry(uint64_t served, size_t n)
+{
+    struct catalog_entry entry = {.choice = CATALOG_LATEST, .n_kept = n - 1};
+    ck_assert_int_eq(table_set_create("m", served, 1, &entry.tables), 0);
+    for (size_t i = 0; i + 1 < n; i++) {
+        ck_assert_int_eq(
+            table_set_create("m", served - 1 - i, 1, &entry.kept[i]), 0);
+    }
+    return entry;
+}
+
+static void drop_entry(const struct catalog_entry *entry)
+{
+    table_set_unref(entry->tables);
+    for (size_t i = 0; i < entry->n_kept; i++) {
+        table_set_unref(entry->kept[i]);
+    }
+}
+
+START_TEST(a_copy_with_another_entry)
+{
+    struct catalog *next;
+    struct catalog *without;
+    const struct catalog_entry entry = make_entry(9, 3);
+    add("a", 1, CATALOG_LATEST);
+    add("m", 1, CATALOG_LATEST);
+    add("z", 1, CATALOG_LATEST);
+    ck_assert_int_eq(catalog_replace(catalog, "m", &entry, &next), 0);
+    drop_entry(&entry);
+    ck_assert_uint_eq(table_set_version(catalog_find(catalog, "m")->tables), 1);
+    ck_assert_uint_eq(catalog_n(next), 3);
+    const struct catalog_entry *found = catalog_find(next, "m");
+    ck_assert_uint_eq(table_set_version(found->tables), 9);
+    ck_assert_int_eq(catalog_replace(next, "m", NULL, &without), 0);
+    ck_assert_uint_eq(catalog_n(without), 2);
+    ck_assert_ptr_null(catalog_find(without, "m"));
+    /* What is kept is held by the catalog. */
+    ck_assert_uint_eq(table_set_version(found->kept[1]), 7);
+    catalog_unref(without);
+    catalog_unref(next);
+}
+END_TEST
+
+START_TEST(versions_are_found_by_number)
+{
+    const struct catalog_entry entry = make_entry(9, 3);
+    ck_assert_ptr_eq(catalog_entry_version(&entry, 0), entry.tables);
+    ck_assert_ptr_eq(catalog_entry_version(&entry, 9), entry.tables);
+    ck_assert_ptr_eq(catalog_entry_version(&entry, 8), entry.kept[0]);
+    ck_assert_ptr_eq(catalog_entry_version(&entry, 7), entry.kept[1]);
+    ck_assert_ptr_null(catalog_entry_version(&entry, 6));
+    drop_entry(&entry);
+    const struct catalog_entry none = make_entry(0, 1);
+    ck_assert_ptr_null(catalog_entry_version(&none, 0));
+    ck_assert(!catalog_entry_is_served(&none));
+    /* It is there, but an empty name means one that is served. */
+    ck_assert_int_eq(catalog_add_entry(catalog, &none), 0);
+    ck_assert_ptr_nonnull(catalog_find(catalog, "m"));
+    ck_assert_ptr_null(catalog_find(catalog, ""));
+    add("n", 1, CATALOG_LATEST);
+    ck_assert_ptr_eq(catalog_find(catalog, ""), catalog_find(catalog, "n"));
+    char names[16];
+    catalog_names(catalog, names, sizeof(names));
+    ck_assert_str_eq(names, "n");
+    drop_entry(&none);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("catalog");
@@ -96,6 +165,8 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, an_empty_name_is_the_only_model);
     tcase_add_test(tcase, names_are_cut_to_fit);
     tcase_add_test(tcase, references_keep_the_models);
+    tcase_add_test(tcase, a_copy_with_another_entry);
+    tcase_add_test(tcase, versions_are_found_by_number);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -200,6 +200,62 @@ START_TEST(header_verify_skips_rows)
 }
 END_TEST
 
+static int step(void *arg, uint64_t bytes)
+{
+    *(uint64_t *)arg += bytes;
+    return 0;
+}
+
+static int refuse(void *arg, uint64_t bytes)
+{
+    (void)arg;
+    (void)bytes;
+    return -ECANCELED;
+}
+
+START_TEST(the_rest_is_verified_later)
+{
+    const char *path = table_file_write("t.nbt", DIM, N_ROWS);
+    uint64_t read = 0;
+    const struct io_pace counting = {step, &read};
+    const struct io_pace refusing = {refuse, NULL};
+    struct table *table;
+    ck_assert_int_eq(table_open(path, TABLE_VERIFY_HEADER, &table, &err), 0);
+    ck_assert_int_eq(table_verify_rest(table, path, &counting, &err), 0);
+    ck_assert_uint_ge(read, 29 * N_ROWS);
+    ck_assert_int_eq(table_verify_rest(table, path, NULL, &err), 0);
+    ck_assert_int_eq(table_verify_rest(table, path, &refusing, &err),
+                     -ECANCELED);
+    read = 0;
+    ck_assert_int_eq(table_prefault(table, &counting), 0);
+    ck_assert_uint_eq(read, table_info(table)->file_bytes);
+    ck_assert_int_eq(table_prefault(table, &refusing), -ECANCELED);
+
+    /* Another file of the same bytes is not the one that is mapped. */
+    const char *copy = table_file_write("copy.nbt", DIM, N_ROWS);
+    ck_assert_int_eq(table_verify_rest(table, copy, NULL, &err),
+                     NB_ERR_TRUNCATED);
+    assert_words("not the file any more");
+    table_close(table);
+
+    size_t n;
+    uint8_t *bytes = scratch_read(path, &n);
+    bytes[TABLE_PAGE] ^= 1;
+    path = scratch_write("row.nbt", bytes, n);
+    ck_assert_int_eq(table_open(path, TABLE_VERIFY_HEADER, &table, &err), 0);
+    ck_assert_int_eq(table_verify_rest(table, path, NULL, &err),
+                     NB_ERR_CHECKSUM);
+    assert_words("row section");
+    /* Cut short, an error where a mapping would fault. */
+    ck_assert_int_eq(truncate(path, TABLE_PAGE), 0);
+    ck_assert_int_eq(table_prefault(table, NULL), -EFAULT);
+    ck_assert_int_eq(table_verify_rest(table, path, NULL, &err),
+                     NB_ERR_TRUNCATED);
+    table_close(table);
+    free(bytes);
+}
+END_TEST
+
 START_TEST(newer_version)
 {
     const char *path = table_file_write("t.nbt", DIM, N_ROWS);
@@ -380,6 +436,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, longer_than_it_says);
     tcase_add_test(tests, flipped_bits);
     tcase_add_test(tests, header_verify_skips_rows);
+    tcase_add_test(tests, the_rest_is_verified_later);
     tcase_add_test(tests, newer_version);
     tcase_add_test(tests, metadata_of_others);
     tcase_add_test(tests, bad_metadata);

@@ -1,0 +1,99 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* Whatever fails while a version is loaded, what is served stays, and the next
+ * look loads it: no shortage is held against a version. */
+#include <errno.h>
+#include <string.h>
+
+#include "tests/lib/faults.h"
+#include "tests/lib/reload_fixture.h"
+#include "tests/lib/repo_files.h"
+#include "tests/lib/run_suite.h"
+
+static void setup(void)
+{
+    reload_fixture_open();
+    faults_skip_syncs(true);
+}
+
+/* Loads version after version, of which the Nth call in `set` fails. Returns
+ * how many calls there were. */
+static size_t sweep(unsigned set, int error)
+{
+    uint64_t version = repo_files_add(2, 5);
+    reload_fixture_look();
+    for (size_t n = 0;; n++) {
+        ck_assert_uint_eq(repo_files_add(2, 5 + n % 3), ++version);
+        faults_arm(set, n, error, false);
+        reload_fixture_look();
+        bool given = faults_disarm();
+        const struct catalog_entry *entry = reload_fixture_entry();
+        ck_assert_ptr_nonnull(entry);
+        uint64_t served = table_set_version(entry->tables);
+        ck_assert(served == version || served == version - 1);
+        if (!given) {
+            ck_assert_uint_eq(served, version);
+            return n;
+        }
+        if (served != version) {
+            reload_fixture_look();
+            ck_assert_uint_eq(table_set_version(reload_fixture_entry()->tables),
+                              version);
+        }
+    }
+}
+
+START_TEST(out_of_memory)
+{
+    ck_assert_uint_gt(sweep(FAULT_ALLOC, ENOMEM), 30);
+}
+END_TEST
+
+START_TEST(out_of_descriptors)
+{
+    ck_assert_uint_gt(sweep(FAULT_OPEN, EMFILE), 5);
+}
+END_TEST
+
+START_TEST(out_of_mappings)
+{
+    ck_assert_uint_gt(sweep(FAULT_MAP, ENOMEM), 1);
+}
+END_TEST
+
+/* These are held against the version, and it is tried again on order. */
+START_TEST(reading_fails)
+{
+    repo_files_add(0, 5);
+    reload_fixture_look();
+    repo_files_add(0, 6);
+    bool given = true;
+    for (size_t n = 0; given; n++) {
+        failed_versions_clear(&reload_fixture.failed);
+        faults_arm(FAULT_READ, n, EIO, false);
+        reload_fixture_look();
+        given = faults_disarm();
+        const struct catalog_entry *entry = reload_fixture_entry();
+        ck_assert_uint_eq(table_set_version(entry->tables), given ? 1 : 2);
+        ck_assert_int_eq(entry->reload.result,
+                         given ? RELOAD_FAILED : RELOAD_LOADED);
+        ck_assert(!given ||
+                  strstr(entry->reload.reason, nb_strerror(-EIO)) != NULL);
+    }
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("reload_faults");
+    TCase *tcase = tcase_create("reload_faults");
+    tcase_add_checked_fixture(tcase, setup, reload_fixture_close);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, out_of_memory);
+    tcase_add_test(tcase, out_of_descriptors);
+    tcase_add_test(tcase, out_of_mappings);
+    tcase_add_test(tcase, reading_fails);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
