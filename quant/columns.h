@@ -36,6 +36,13 @@ static inline bool params_have_columns(const struct nb_params *params)
     return params != NULL && params->column_mean != NULL;
 }
 
+/* Whether the means that scales need are there. */
+static inline bool params_columns_good(const struct nb_params *params)
+{
+    return params == NULL || params->column_scale == NULL ||
+           params->column_mean != NULL;
+}
+
 /* z of n_rows x dim values; means there are. */
 void columns_apply(const struct nb_params *params, uint32_t dim, const float *x,
                    size_t n_rows, float *z);

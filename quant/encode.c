@@ -65,7 +65,10 @@ int nb_check_values(const struct nb_format *format,
                     const struct nb_params *params, const float *x,
                     size_t n_rows, size_t *at)
 {
-    int rv = check(format, params);
+    int rv = codec_check_format(format);
+    if (rv == 0 && !params_columns_good(params)) {
+        rv = NB_ERR_INVALID;
+    }
     if (rv != 0) {
         return rv;
     }
@@ -92,21 +95,40 @@ static void mark_rows(size_t row_bytes, size_t n_rows, uint8_t *rows,
     }
 }
 
-static void encode_columns(const struct nb_format *format,
-                           const struct nb_params *params,
-                           const struct search *search, const float *x,
+/* How to encode. */
+struct encoder {
+    const struct nb_format *format;
+    const struct nb_params *params;
+    const struct codec *codec;
+    const struct search *search;
+};
+
+static void encode_rows(const struct encoder *encoder, const float *z,
+                        size_t n_rows, uint8_t *rows, size_t stride)
+{
+    const struct codec_trained *trained = encoder->codec->trained;
+    if (trained != NULL) {
+        trained->encode(encoder->format, encoder->params, z, n_rows, rows,
+                        stride);
+    } else {
+        encoder->codec->encode(encoder->format, encoder->search, z, n_rows,
+                               rows, stride);
+    }
+}
+
+static void encode_columns(const struct encoder *encoder, const float *x,
                            size_t n_rows, uint8_t *rows, size_t stride)
 {
     float z[NB_DIM_MAX];
-    const struct codec *codec = codec_by_id(format->codec);
-    size_t most = block_rows(format->dim);
+    uint32_t dim = encoder->format->dim;
+    size_t most = block_rows(dim);
 
     while (n_rows > 0) {
         size_t n = n_rows < most ? n_rows : most;
-        columns_apply(params, format->dim, x, n, z);
-        codec->encode(format, search, z, n, rows, stride);
-        mark_rows(codec->row_bytes(format), n, rows, stride);
-        x += n * format->dim;
+        columns_apply(encoder->params, dim, x, n, z);
+        encode_rows(encoder, z, n, rows, stride);
+        mark_rows(encoder->codec->row_bytes(encoder->format), n, rows, stride);
+        x += n * dim;
         rows += n * stride;
         n_rows -= n;
     }
@@ -126,10 +148,11 @@ int nb_encode(const struct nb_format *format, const struct nb_params *params,
         stride < codec->row_bytes(format)) {
         return NB_ERR_INVALID;
     }
+    const struct encoder encoder = {format, params, codec, chosen};
     if (params_have_columns(params)) {
-        encode_columns(format, params, chosen, x, n_rows, rows, stride);
+        encode_columns(&encoder, x, n_rows, rows, stride);
     } else {
-        codec->encode(format, chosen, x, n_rows, rows, stride);
+        encode_rows(&encoder, x, n_rows, rows, stride);
     }
     return 0;
 }

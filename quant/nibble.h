@@ -118,6 +118,7 @@ struct nb_codec_traits {
     uint32_t scales;  /* enum nb_scales, to use unless told otherwise */
     int other_scales; /* whether the other type can be used too */
     int searched;     /* whether a range search has a meaning */
+    int trained;      /* whether tables have codebooks: nb_train() */
 };
 
 /* NB_ERR_NOT_FOUND if there is no codec of that id. */
@@ -171,8 +172,8 @@ NB_API const char *nb_search_at(size_t i);
  * (NB_ERR_NONFINITE) and, as it is stored, within the range of the scale type
  * (NB_ERR_OVERFLOW: |z| > 65504 with fp16, > FLT_MAX/4 with fp32). On error
  * *at is the index of the first offending value, row * dim + column. A bad
- * format or bad parameters (NULL: none) fail as in nb_encode(), and *at is not
- * written.
+ * format or bad column parameters (NULL: none) fail as in nb_encode(), and *at
+ * is not written. Codebooks are not looked at.
  */
 NB_API int nb_check_values(const struct nb_format *format,
                            const struct nb_params *params, const float *x,
@@ -190,6 +191,26 @@ NB_API int nb_check_values(const struct nb_format *format,
 NB_API int nb_encode(const struct nb_format *format,
                      const struct nb_params *params, uint32_t search,
                      const float *x, size_t n_rows, void *rows, size_t stride);
+
+/* What to train codebooks on. A plain parameter struct. */
+struct nb_training {
+    struct nb_format format;
+    const float *z; /* n_rows x dim values as they are stored, that pass
+                     * nb_check_values() */
+    size_t n_rows;
+    uint32_t n_codebooks; /* 0: as many as the codec usually has */
+};
+
+/* How many codebooks of how many levels nb_train() makes, in *shape, and bytes
+ * of memory it works in. NB_ERR_INVALID: no rows, a codec without codebooks or
+ * that cannot have so many; or as nb_row_bytes(). */
+NB_API int nb_train_sizes(const struct nb_training *training,
+                          struct nb_params *shape, size_t *work_bytes);
+
+/* Trains codebooks on a sample of a table's rows. `work` is aligned as malloc()
+ * does. Deterministic, the same on every instruction set. Errors as above. */
+NB_API int nb_train(const struct nb_training *training, void *work,
+                    float *codebooks);
 
 /* Error of one row, in double. Sums are of eight lanes, column i in lane i % 8,
  * folded in halves: ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)). */

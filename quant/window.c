@@ -142,5 +142,6 @@ void row_source_job(const struct row_source *source, struct kernel_job *job)
         .row_bytes = source->row_bytes,
         .dim = source->rows->format.dim,
         .scales = source->rows->format.scales,
+        .params = source->rows->params,
     };
 }

@@ -178,8 +178,11 @@ static int take_best(const struct auto_options *options, double budget,
             choice->chosen = i;
         }
     }
-    if (choice->chosen == n) { /* not while a row alone is within it */
-        return nb_fail(err, NB_ERR_OVERFLOW, "no codec holds the values");
+    if (choice->chosen == n) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "no codec takes %g bytes a value or less, with what its "
+                       "rows share",
+                       budget);
     }
     const struct compared *line = &choice->lines[choice->chosen];
     choice->record = (struct table_choice){

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "storage/build_pipeline.h"
+#include "storage/codebook_train.h"
 #include "storage/file_io.h"
 #include "storage/source.h"
 #include "storage/table_metadata.h"
@@ -69,6 +70,19 @@ static int check_distinct(const struct build *build)
     return 0;
 }
 
+static int check_codebooks(const struct build *build)
+{
+    const struct codebook_job job = {.format = build->job.format,
+                                     .n_codebooks = build->options->n_codebooks,
+                                     .n_rows = 1};
+    struct nb_params shape;
+    int rv = codebook_shape(&job, &shape);
+    return rv == 0 ? 0
+                   : nb_fail(build->err, rv,
+                             "codec %s cannot have %u codebooks of its own",
+                             build->options->codec, job.n_codebooks);
+}
+
 static int choose_search(struct build *build, bool searched)
 {
     const char *search = build->options->search;
@@ -107,6 +121,9 @@ static int make_job(struct build *build)
         return nb_fail(build->err, NB_ERR_INVALID,
                        "codec %s has no choice of scales", options->codec);
     }
+    if (rv == 0) {
+        rv = check_codebooks(build);
+    }
     return rv == 0 ? choose_search(build, traits.searched != 0) : rv;
 }
 
@@ -117,6 +134,7 @@ static int train(struct build *build)
         .format = build->job.format,
         .search = build->job.search,
         .columns = options->columns,
+        .n_codebooks = options->n_codebooks,
         .progress = options->progress,
         .progress_arg = options->progress_arg,
     };

@@ -41,6 +41,7 @@ struct build_options {
                                    * the codec has none */
     uint32_t scales;              /* enum nb_scales */
     enum table_columns columns;   /* else than none reads the source twice */
+    uint32_t n_codebooks;         /* 0: as many as the codec usually has */
     enum nan_policy nan_policy;
     const struct table_choice *choice; /* to record; NULL: none was made */
     unsigned threads;                  /* 0: one a processor */
@@ -66,8 +67,8 @@ struct build_report {
  * Builds the table file. On error nothing stands under the output's name that
  * was not there before. Errors are those of the source and the writer, and
  * NB_ERR_NONFINITE, NB_ERR_OVERFLOW (naming row and column), NB_ERR_SOURCE (no
- * rows), NB_ERR_NOT_FOUND (unknown codec or search), NB_ERR_INVALID (a search
- * or scale type that the codec does not have).
+ * rows), NB_ERR_NOT_FOUND (unknown codec or search), NB_ERR_INVALID (a search,
+ * a scale type or a number of codebooks that the codec does not have).
  */
 int table_build(const struct build_options *options,
                 struct build_report *report, struct nb_errctx *err);

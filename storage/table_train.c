@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "storage/codebook_train.h"
 #include "storage/error_sums.h"
 
 /* Rows that candidates are measured on. */
@@ -55,19 +56,33 @@ static void train_scale(const struct row_sample *sample, const float *mean,
 
 /* ---- candidates ---------------------------------------------------------- */
 
-/* Parameters with this column transform. */
-static int train(const struct row_sample *sample, uint32_t columns,
-                 struct table_params *params)
+/* Parameters with this column transform, and the codebooks that go with it. */
+static int train(const struct train_job *job, const struct row_sample *sample,
+                 uint32_t columns, struct table_params *params)
 {
+    const struct codebook_job codebooks = {.format = job->format,
+                                           .n_codebooks = job->n_codebooks,
+                                           .values = sample->values,
+                                           .n_rows = sample->n};
     bool scaled = columns == COLUMNS_SCALE;
-    int rv = table_params_alloc(sample->dim, columns != COLUMNS_NONE, scaled, 0,
-                                0, params);
+    struct nb_params shape;
+    int rv = codebook_shape(&codebooks, &shape);
+    if (rv == 0) {
+        rv = table_params_alloc(sample->dim, columns != COLUMNS_NONE, scaled,
+                                shape.n_codebooks, shape.n_levels, params);
+    }
     if (rv == 0 && columns != COLUMNS_NONE) {
         train_mean(sample, table_params_mean(params));
     }
     if (rv == 0 && scaled) {
         train_scale(sample, params->view.column_mean,
                     table_params_scale(params));
+    }
+    if (rv == 0) {
+        rv = codebook_train(&codebooks, params);
+        if (rv != 0) {
+            table_params_fini(params);
+        }
     }
     return rv;
 }
@@ -120,7 +135,7 @@ static int train_best(const struct train_job *job,
     *best = (struct table_params){0};
     for (uint32_t c = COLUMNS_NONE; c <= COLUMNS_SCALE && rv == 0; c++) {
         struct table_params params;
-        rv = train(sample, c, &params);
+        rv = train(job, sample, c, &params);
         if (rv != 0) {
             break;
         }
@@ -145,7 +160,9 @@ static int train_best(const struct train_job *job,
 
 bool table_train_needed(const struct train_job *job)
 {
-    return job->columns != COLUMNS_NONE;
+    struct nb_codec_traits traits = {0};
+    (void)nb_codec_traits(job->format.codec, &traits);
+    return job->columns != COLUMNS_NONE || traits.trained;
 }
 
 /* The caller's progress, of a first reading. */
@@ -162,8 +179,9 @@ static void show_training(void *arg, const struct progress *progress)
 int table_train_on(const struct train_job *job, const struct row_sample *sample,
                    struct table_params *params)
 {
-    return job->columns == COLUMNS_AUTO ? train_best(job, sample, params)
-                                        : train(sample, job->columns, params);
+    return job->columns == COLUMNS_AUTO
+               ? train_best(job, sample, params)
+               : train(job, sample, job->columns, params);
 }
 
 int table_train(const struct train_job *job, struct source *source,

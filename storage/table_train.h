@@ -16,7 +16,8 @@
 struct train_job {
     struct nb_format format;
     uint32_t search;
-    uint32_t columns; /* enum table_columns */
+    uint32_t columns;     /* enum table_columns */
+    uint32_t n_codebooks; /* 0: as codebook_shape() says */
     progress_fn *progress;
     void *progress_arg;
 };

@@ -26,6 +26,7 @@ struct quantize_args {
     uint32_t scales;     /* as scales_at() lists them */
     uint32_t columns;    /* enum table_columns */
     uint32_t nan_policy; /* enum nan_policy */
+    uint64_t codebooks;
     uint64_t threads;
     struct auto_args choice; /* with --codec auto */
     bool json;
@@ -106,6 +107,14 @@ static const struct option_row rows[] = {
      .help = "what is taken off each column of the table first, and put back "
              "once a bag: its mean (center), its mean and deviation (scale), "
              "or what loses least on a sample (auto). Reads the input twice"},
+    {.name = "codebooks",
+     .type = OPTION_NUMBER,
+     .offset = AT(codebooks),
+     .value = "K",
+     .fallback = "0",
+     .max = NB_CODEBOOKS_MAX - 1,
+     .help = "codebooks of q4-kmeans2, trained on a sample of the rows; 0 is "
+             "64, or one for 32 rows. The number of other codecs is given"},
     {.name = "nan",
      .type = OPTION_INDEX,
      .offset = AT(nan_policy),
@@ -230,6 +239,11 @@ static bool check_auto(const struct quantize_args *args, int *status)
             "quantize", "--%s: with --codec auto it is chosen, too", given);
         return false;
     }
+    if (args->codebooks != 0) {
+        *status = command_misused(
+            "quantize", "--codebooks: with --codec auto it is chosen, too");
+        return false;
+    }
     if (!auto_codec_budget(&args->choice, &budget)) {
         *status = command_misused(
             "quantize", "--max-bytes-per-value: '%s' is not a number above 0",
@@ -275,6 +289,7 @@ static int quantize(const struct quantize_args *args, uint32_t scales,
         .search = args->search,
         .scales = scales,
         .columns = args->columns,
+        .n_codebooks = (uint32_t)args->codebooks,
         .nan_policy = args->nan_policy,
         .choice = choice != NULL ? &choice->choice.record : NULL,
         .threads = (unsigned)args->threads,

@@ -67,23 +67,23 @@ int codec_check_params(const struct nb_format *format,
     if (params->column_scale != NULL && params->column_mean == NULL) {
         return nb_fail(err, NB_ERR_INVALID, "column scales without means");
     }
-    if (codec->levels == 0 && params->codebooks != NULL) {
+    const struct codec_trained *trained = codec->trained;
+    if (trained == NULL && params->codebooks != NULL) {
         return nb_fail(err, NB_ERR_INVALID, "codebooks, but codec %s has none",
                        codec->name);
     }
-    if (codec->levels == 0) {
+    if (trained == NULL) {
         return 0;
     }
     if (params->codebooks == NULL) {
         return nb_fail(err, NB_ERR_INVALID, "no codebooks for codec %s",
                        codec->name);
     }
-    if (params->n_levels != codec->levels || params->n_codebooks < 1 ||
-        params->n_codebooks > NB_CODEBOOKS_MAX) {
+    if (params->n_levels != trained->n_levels ||
+        !trained->can_have(params->n_codebooks)) {
         return nb_fail(err, NB_ERR_INVALID,
-                       "%u codebooks of %u levels for codec %s, which has %u",
-                       params->n_codebooks, params->n_levels, codec->name,
-                       codec->levels);
+                       "%u codebooks of %u levels are not for codec %s",
+                       params->n_codebooks, params->n_levels, codec->name);
     }
     return 0;
 }
@@ -165,6 +165,7 @@ int nb_codec_traits(uint32_t id, struct nb_codec_traits *traits)
         .scales = codec->default_scales,
         .other_scales = codec->scales != 1u << codec->default_scales,
         .searched = codec->searched,
+        .trained = codec->trained != NULL,
     };
     return 0;
 }

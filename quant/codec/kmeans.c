@@ -3,8 +3,8 @@
 
 #include "quant/codec/kmeans.h"
 
+#include <assert.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "quant/nibble.h"
@@ -23,30 +23,24 @@ struct plan {
     double square[KMEANS_EXACT + 1];
     double cost[2][KMEANS_EXACT + 1];
     /* Where the last cluster of the best plan for i points begins. */
-    uint16_t begin[KMEANS_LEVELS][KMEANS_EXACT + 1];
+    uint16_t begin[KMEANS_MAX_LEVELS][KMEANS_EXACT + 1];
 };
 
-static int compare_floats(const void *a, const void *b)
-{
-    const float *x = a;
-    const float *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
-/* Insertion sort, for rows are short. */
+/* Shell's sort, gaps by Ciura: in place, unlike qsort(), which allocates. */
 static void sort_floats(float *x, size_t n)
 {
-    if (n > 48) {
-        qsort(x, n, sizeof(*x), compare_floats);
-        return;
-    }
-    for (size_t i = 1; i < n; i++) {
-        float value = x[i];
-        size_t at = i;
-        for (; at > 0 && x[at - 1] > value; at--) {
-            x[at] = x[at - 1];
+    static const size_t gaps[] = {29541, 13129, 5835, 2593, 1152, 512, 228,
+                                  102,   45,    20,   9,    4,    1};
+    for (size_t g = 0; g < sizeof(gaps) / sizeof(gaps[0]); g++) {
+        size_t gap = gaps[g];
+        for (size_t i = gap; i < n; i++) {
+            float value = x[i];
+            size_t at = i;
+            for (; at >= gap && x[at - gap] > value; at -= gap) {
+                x[at] = x[at - gap];
+            }
+            x[at] = value;
         }
-        x[at] = value;
     }
 }
 
@@ -60,6 +54,7 @@ static inline double spread(const struct plan *plan, size_t j, size_t i)
 /* Where the run that a point stands for begins. */
 static size_t run_begin(const struct plan *plan, size_t n, size_t point)
 {
+    assert(plan->n > 0);
     return point * n / plan->n;
 }
 
@@ -84,7 +79,7 @@ static void prepare(struct plan *plan, const float *sorted, size_t n)
     }
 }
 
-static void choose_begin(struct plan *plan, unsigned layer, size_t i,
+static void choose_begin(struct plan *plan, size_t layer, size_t i,
                          size_t first, size_t last)
 {
     const double *before = plan->cost[(layer - 1) % 2];
@@ -102,7 +97,7 @@ static void choose_begin(struct plan *plan, unsigned layer, size_t i,
     plan->begin[layer][i] = (uint16_t)at;
 }
 
-static void run_layer(struct plan *plan, unsigned layer)
+static void run_layer(struct plan *plan, size_t layer)
 {
     const uint16_t *begin = plan->begin[layer];
     size_t n = plan->n;
@@ -123,19 +118,19 @@ static void run_layer(struct plan *plan, unsigned layer)
 }
 
 /* Takes the distinct values for levels; false if they are too many. */
-static bool levels_are_values(const float *sorted, size_t n,
-                              float levels[KMEANS_LEVELS])
+static bool levels_are_values(const float *sorted, size_t n, float *levels,
+                              size_t n_levels)
 {
     size_t used = 0;
     for (size_t i = 0; i < n; i++) {
         if (i == 0 || sorted[i] != sorted[i - 1]) {
-            if (used == KMEANS_LEVELS) {
+            if (used == n_levels) {
                 return false;
             }
             levels[used++] = sorted[i];
         }
     }
-    for (; used < KMEANS_LEVELS; used++) {
+    for (; used < n_levels; used++) {
         levels[used] = levels[used - 1];
     }
     return true;
@@ -150,9 +145,9 @@ static float mean_of(const float *sorted, size_t begin, size_t end)
     return (float)(sum / (double)(end - begin));
 }
 
-/* Of more than 16 distinct values: no cluster is empty. */
-static void plan_levels(const float *sorted, size_t n,
-                        float levels[KMEANS_LEVELS])
+/* Of more distinct values than levels: no cluster is empty. */
+static void plan_levels(const float *sorted, size_t n, float *levels,
+                        size_t n_levels)
 {
     struct plan plan;
 
@@ -160,11 +155,11 @@ static void plan_levels(const float *sorted, size_t n,
     for (size_t i = 0; i <= plan.n; i++) {
         plan.cost[0][i] = spread(&plan, 0, i);
     }
-    for (unsigned layer = 1; layer < KMEANS_LEVELS; layer++) {
+    for (size_t layer = 1; layer < n_levels; layer++) {
         run_layer(&plan, layer);
     }
     size_t end = plan.n;
-    for (unsigned layer = KMEANS_LEVELS; layer-- > 0;) {
+    for (size_t layer = n_levels; layer-- > 0;) {
         size_t begin = layer > 0 ? plan.begin[layer][end] : 0;
         levels[layer] = mean_of(sorted, run_begin(&plan, n, begin),
                                 run_begin(&plan, n, end));
@@ -172,13 +167,14 @@ static void plan_levels(const float *sorted, size_t n,
     }
 }
 
-void kmeans_levels(const float *x, size_t n, float levels[KMEANS_LEVELS])
+void kmeans_levels(const float *x, size_t n, float *levels, size_t n_levels)
 {
     float sorted[NB_DIM_MAX];
 
+    assert(n > 0);
     memcpy(sorted, x, n * sizeof(*x));
     sort_floats(sorted, n);
-    if (!levels_are_values(sorted, n, levels)) {
-        plan_levels(sorted, n, levels);
+    if (!levels_are_values(sorted, n, levels, n_levels)) {
+        plan_levels(sorted, n, levels, n_levels);
     }
 }

@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The best 16 levels for the values of a row: k-means in one dimension, exact
- * by dynamic programming.
+ * The best levels for values: k-means in one dimension, exact by dynamic
+ * programming.
  */
 #ifndef NB_QUANT_KMEANS_H
 #define NB_QUANT_KMEANS_H
@@ -11,17 +11,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KMEANS_LEVELS 16
+#define KMEANS_LEVELS     16 /* of a row */
+#define KMEANS_MAX_LEVELS 32
 
 /*
- * Levels, ascending, that minimize the sum of the squared distances of n values
- * (1..NB_DIM_MAX, finite) from the nearest. Values are as many levels as there
- * are if these are 16 at most; the last is repeated. Beyond KMEANS_EXACT
- * values the least is over levels that part the sorted values between runs of
- * a few neighbours.
+ * The n_levels levels (2..KMEANS_MAX_LEVELS), ascending, that minimize the sum
+ * of the squared distances of n values (1..NB_DIM_MAX, finite) from the
+ * nearest. If there are no more distinct values than levels, these are the
+ * values, the last repeated. Beyond KMEANS_EXACT values the least is over
+ * levels that part the sorted values between runs of a few neighbours.
  */
 #define KMEANS_EXACT 4096
-void kmeans_levels(const float *x, size_t n, float levels[KMEANS_LEVELS]);
+void kmeans_levels(const float *x, size_t n, float *levels, size_t n_levels);
 
 /* Index of a level nearest to x, halfway between two the lower one; levels
  * ascending. */

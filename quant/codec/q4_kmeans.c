@@ -25,7 +25,7 @@ static void encode_row(const struct nb_format *format, const float *x,
     uint32_t dim = format->dim;
     uint8_t *numbers = row + q4_code_bytes(dim);
 
-    kmeans_levels(x, dim, levels);
+    kmeans_levels(x, dim, levels, KMEANS_LEVELS);
     for (size_t i = 0; i < KMEANS_LEVELS; i++) {
         number_put(numbers, format->scales, i, levels[i]);
         levels[i] = number_get(numbers, format->scales, i);

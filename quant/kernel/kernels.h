@@ -46,7 +46,8 @@ struct kernel_job {
     size_t n_ahead;
     size_t row_bytes; /* of one row */
     uint32_t dim;
-    uint32_t scales; /* enum nb_scales */
+    uint32_t scales;                /* enum nb_scales */
+    const struct nb_params *params; /* codebooks, of codecs that have them */
 
     /* Columns col .. col + width, col a multiple of the kernel's tile and
      * width at most that. Not for decode, which does whole rows. */
@@ -115,6 +116,10 @@ struct kernel_columns {
 #define KERNEL_ARGS_pack                                                       \
     (const struct nb_format *format, const float *x, size_t n_rows,            \
      const struct affine *affine, uint8_t *rows, size_t stride)
+/* The `encode` of a trained codec (codec/codec.h). */
+#define KERNEL_ARGS_encode                                                     \
+    (const struct nb_format *format, const struct nb_params *params,           \
+     const float *x, size_t n_rows, uint8_t *rows, size_t stride)
 #define KERNEL_ARGS_over (const float *x, size_t n, float limit, size_t *at)
 #define KERNEL_ARGS_error                                                      \
     (const float *x, const float *y, size_t dim, struct nb_row_error *error)
@@ -132,6 +137,7 @@ enum kernel_op {
     KERNEL_asym,
     KERNEL_greedy,
     KERNEL_pack,
+    KERNEL_encode,
     KERNEL_over,
     KERNEL_error,
     KERNEL_N_OPS

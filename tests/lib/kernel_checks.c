@@ -12,6 +12,7 @@
 #include "quant/codec/numbers.h"
 #include "quant/codec/q4.h"
 #include "quant/half.h"
+#include "tests/lib/encode_checks.h"
 #include "tests/lib/guarded.h"
 #include "tests/lib/quantize_checks.h"
 #include "tests/lib/rng.h"
@@ -19,6 +20,8 @@
 #define N_ROWS    64           /* different rows to choose from */
 #define MAX_PICKS KERNEL_BLOCK /* rows of a job */
 #define SENTINEL  0xa5
+
+#define MAX_CODEBOOKS 8
 
 /* The bags of a job; a job of one long bag comes now and then. */
 static const uint32_t bag_sizes[] = {20, 0, 2, 19, 1,  21, 3, 4,
@@ -47,6 +50,8 @@ struct checks {
     const uint8_t *rows[N_ROWS];
     const uint8_t *picks[MAX_PICKS + KERNEL_PAD];
     float weights[MAX_PICKS];
+    float codebooks[MAX_CODEBOOKS * NB_LEVELS_MAX];
+    struct nb_params params;
 };
 
 uint64_t kernel_checks_seed(void)
@@ -177,6 +182,26 @@ static void make_rows(struct checks *checks, enum kind kind)
         make_row(checks, checks->memory.start + at, kind);
         checks->rows[i] = checks->memory.start + at;
     }
+}
+
+/* One codebook, or as many as there may be; none for a codec without. */
+static void make_codebooks(struct checks *checks, enum kind kind)
+{
+    const struct codec_trained *trained =
+        codec_by_id(checks->format.codec)->trained;
+    uint32_t n = rng_below(&checks->rng, 2) == 0 ? 1 : MAX_CODEBOOKS;
+
+    checks->params = (struct nb_params){0};
+    if (trained == NULL) {
+        return;
+    }
+    n = trained->can_have(n) ? n : MAX_CODEBOOKS + 1 - n;
+    for (size_t i = 0; i < (size_t)n * trained->n_levels; i++) {
+        checks->codebooks[i] = any_float(&checks->rng, kind);
+    }
+    checks->params = (struct nb_params){.codebooks = checks->codebooks,
+                                        .n_codebooks = n,
+                                        .n_levels = trained->n_levels};
 }
 
 static void pick_rows(struct checks *checks, enum kind kind)
@@ -469,8 +494,10 @@ static int check_op(struct checks *checks, enum kind kind)
     struct kernel_job job = {.rows = checks->picks,
                              .row_bytes = checks->row_bytes,
                              .dim = checks->format.dim,
-                             .scales = checks->format.scales};
+                             .scales = checks->format.scales,
+                             .params = &checks->params};
 
+    make_codebooks(checks, kind);
     make_rows(checks, kind);
     pick_rows(checks, kind);
     switch (checks->kernel->op) {
@@ -511,6 +538,11 @@ static int check_dim(struct checks *checks, uint32_t dim)
             return nb_fail(checks->err, -1, "row bytes: %s", nb_strerror(rv));
         }
         for (int kind = 0; kind < N_KINDS; kind++) {
+            /* The others are about q4's sums in integers. */
+            bool about_all = kind == USUAL || kind == ODD;
+            if (checks->format.codec != CODEC_q4 && !about_all) {
+                continue;
+            }
             if (check_op(checks, (enum kind)kind) != 0) {
                 return -1;
             }
@@ -522,6 +554,9 @@ static int check_dim(struct checks *checks, uint32_t dim)
 int kernel_checks_run(const struct kernel *kernel, uint64_t seed,
                       struct nb_errctx *err)
 {
+    if (kernel->op == KERNEL_encode) {
+        return encode_checks_run(kernel, scalar_of(kernel), seed, err);
+    }
     if (quantize_checks_know(kernel->op)) {
         return quantize_checks_run(kernel, scalar_of(kernel), seed, err);
     }

@@ -31,6 +31,7 @@ static Suite *make_suite(void)
     while (kernel_at((size_t)n) != NULL) {
         n++;
     }
+    tcase_set_timeout(tcase, 120); /* a shared machine, sanitizers */
     tcase_add_loop_test(tcase, kernel_equals_scalar, 0, n);
     suite_add_tcase(suite, tcase);
     return suite;

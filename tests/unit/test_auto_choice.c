@@ -144,10 +144,13 @@ START_TEST(budgets)
     ck_assert_int_eq(choose(AUTO_MSE, 4, 1), 0);
     ck_assert_str_eq(choice.lines[choice.chosen].candidate.codec, "fp32");
     ck_assert(choice.record.loss == 0);
-    ck_assert_int_eq(choose(AUTO_MSE, 0.66, 1), NB_ERR_INVALID);
-    ck_assert_ptr_nonnull(strstr(err.text, "0.66 bytes a value"));
+    ck_assert_int_eq(choose(AUTO_MSE, 0.58, 1), NB_ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(err.text, "0.58 bytes a value"));
     ck_assert_ptr_nonnull(strstr(err.text, "the least for rows of 24 values"));
-    ck_assert_ptr_nonnull(strstr(err.text, "is 0.6667"));
+    ck_assert_ptr_nonnull(strstr(err.text, "is 0.5833"));
+    /* Rows would fit, but not with their codebooks. */
+    ck_assert_int_eq(choose(AUTO_MSE, 0.5834, 1), NB_ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(err.text, "with what its rows share"));
 }
 END_TEST
 

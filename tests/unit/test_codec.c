@@ -100,6 +100,10 @@ START_TEST(test_row_bytes)
         {CODEC_fp32, NB_DIM_MAX, NB_SCALES_FP32, 262144},
         {CODEC_q4_kmeans, 64, NB_SCALES_FP16, 64},
         {CODEC_q4_kmeans, 5, NB_SCALES_FP32, 67},
+        {CODEC_q4_kmeans2, 5, NB_SCALES_FP32, 5},
+        {CODEC_q4_shared, 64, NB_SCALES_FP16, 36},
+        {CODEC_q4_shared8, 64, NB_SCALES_FP32, 40},
+        {CODEC_q4_trellis, 63, NB_SCALES_FP16, 36},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         size_t bytes = 0;

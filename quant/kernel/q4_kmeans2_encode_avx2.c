@@ -1,0 +1,5 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#define ENCODE_NAME nb_q4_kmeans2_encode_avx2
+#include "quant/kernel/q4_kmeans2_encode_template.h"
