@@ -42,14 +42,19 @@ static double bytes_per_value(const struct candidate *candidate)
     return (double)bytes / candidate->format.dim;
 }
 
-/* Of the whole table. */
+/* Of what rows share. */
+static double shared_bytes_per_value(const struct auto_options *options,
+                                     const struct compared *line)
+{
+    return (double)line->result.table_bytes /
+           (double)options->sample->n_source / line->candidate.format.dim;
+}
+
 static double line_bytes_per_value(const struct auto_options *options,
                                    const struct compared *line)
 {
-    double shared = (double)line->result.table_bytes /
-                    (double)options->sample->n_source /
-                    line->candidate.format.dim;
-    return bytes_per_value(&line->candidate) + shared;
+    return bytes_per_value(&line->candidate) +
+           shared_bytes_per_value(options, line);
 }
 
 static double budget_of(const struct auto_options *options)
@@ -161,10 +166,10 @@ static size_t most_rows(const struct auto_choice *choice)
     return most;
 }
 
-static int take_best(const struct auto_options *options, double budget,
-                     struct auto_choice *choice, struct nb_errctx *err)
+/* Sets the chosen; false if none is eligible. */
+static bool find_best(const struct auto_options *options, double budget,
+                      struct auto_choice *choice)
 {
-    enum auto_objective objective = options->objective;
     size_t n = choice->list.n;
     size_t n_rows = most_rows(choice);
     double good = good_loss(options, budget, choice, n_rows);
@@ -172,15 +177,22 @@ static int take_best(const struct auto_options *options, double budget,
     for (size_t i = 0; i < n; i++) {
         const struct compared *line = &choice->lines[i];
         if (line->n_rows == n_rows && is_eligible(options, budget, line) &&
-            line_loss(choice, objective, i) <= good &&
+            line_loss(choice, options->objective, i) <= good &&
             (choice->chosen == n ||
              is_simpler(options, choice, i, choice->chosen))) {
             choice->chosen = i;
         }
     }
-    if (choice->chosen == n) {
+    return choice->chosen < n;
+}
+
+static int take_best(const struct auto_options *options, double budget,
+                     struct auto_choice *choice, struct nb_errctx *err)
+{
+    enum auto_objective objective = options->objective;
+    if (!find_best(options, budget, choice)) {
         return nb_fail(err, NB_ERR_INVALID,
-                       "no codec takes %g bytes a value or less, with what its "
+                       "no codec takes %g bytes a value or less, with what "
                        "rows share",
                        budget);
     }
@@ -198,7 +210,7 @@ static int take_best(const struct auto_options *options, double budget,
     return 0;
 }
 
-/* ---- two rounds ---------------------------------------------------------- */
+/* ---- rounds -------------------------------------------------------------- */
 
 /* What loses more than this many times the least on few rows will not be the
  * least on all. */
@@ -207,13 +219,15 @@ static int take_best(const struct auto_options *options, double budget,
 
 static int compare_on(const struct auto_options *options,
                       const struct candidate_list *list, size_t max_rows,
-                      struct compared *lines, struct nb_errctx *err)
+                      struct table_params *params, struct compared *lines,
+                      struct nb_errctx *err)
 {
     const struct comparison comparison = {
         .sample = options->sample,
         .list = list,
         .budget_seconds = INFINITY, /* clocks have no say */
         .max_rows = max_rows,
+        .params = params,
         .threads = options->threads,
         .progress = options->progress,
         .progress_arg = options->progress_arg,
@@ -221,55 +235,116 @@ static int compare_on(const struct auto_options *options,
     return comparison_run(&comparison, lines, err);
 }
 
-/* Whether the candidate goes on to the second round. The baseline does, so that
+static bool is_baseline(const struct auto_options *options,
+                        const struct candidate *candidate)
+{
+    struct candidate baseline = candidate_baseline(options->sample->dim);
+    return candidate_same(candidate, &baseline);
+}
+
+/* First round: what can be done with columns, on few rows, by the search of the
+ * baseline. What is best for that is taken for all, which leaves a third of the
+ * candidates: training some takes seconds. */
+static int choose_columns(const struct auto_options *options, double budget,
+                          struct candidate_list *list, struct nb_errctx *err)
+{
+    struct candidate variants[COLUMNS_SCALE + 1];
+    struct compared lines[COLUMNS_SCALE + 1];
+    struct auto_choice columns = {
+        .list = {.items = variants, .n = COLUMNS_SCALE + 1}, .lines = lines};
+    for (size_t i = COLUMNS_NONE; i <= COLUMNS_SCALE; i++) {
+        variants[i] = candidate_baseline(options->sample->dim);
+        variants[i].columns = (enum table_columns)i;
+    }
+    int rv = compare_on(options, &columns.list, FEW_ROWS, NULL, lines, err);
+    /* A budget below the baseline's leaves none of these; columns are then left
+     * as they are. */
+    enum table_columns chosen = COLUMNS_NONE;
+    double shared = 0;
+    if (rv == 0 && find_best(options, budget, &columns)) {
+        chosen = variants[columns.chosen].columns;
+        shared = shared_bytes_per_value(options, &lines[columns.chosen]);
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct candidate *item = &list->items[i];
+        bool fits = bytes_per_value(item) + shared <= budget;
+        if (item->columns == (fits ? chosen : COLUMNS_NONE) ||
+            is_baseline(options, item)) {
+            list->items[n++] = *item;
+        }
+    }
+    list->n = n;
+    return rv;
+}
+
+/* Whether the candidate goes on to the last round. The baseline does, so that
  * there is something never to be worse than. */
 static bool is_promising(const struct auto_options *options,
                          const struct auto_choice *choice, double least,
                          size_t i)
 {
     const struct compared *line = &choice->lines[i];
-    struct candidate baseline = candidate_baseline(options->sample->dim);
-    return candidate_same(&line->candidate, &baseline) ||
+    return is_baseline(options, &line->candidate) ||
            (line->rv == 0 &&
             line_loss(choice, options->objective, i) <= PROMISING * least);
 }
 
-/* Tries those again, on all rows. */
-static int compare_promising(const struct auto_options *options, double budget,
-                             struct auto_choice *choice, struct nb_errctx *err)
+/* Moves the promising to the front, with their lines and parameters; returns
+ * how many they are. */
+static size_t sort_promising(const struct auto_options *options, double budget,
+                             struct auto_choice *choice,
+                             struct table_params *params)
 {
-    size_t n = choice->list.n;
     double least = INFINITY;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < choice->list.n; i++) {
         if (is_eligible(options, budget, &choice->lines[i])) {
             least = fmin(least, line_loss(choice, options->objective, i));
         }
     }
-    assert(n > 0);
-    struct candidate_list finalists = {0};
-    struct compared *lines = calloc(n, sizeof(*lines));
-    size_t *index = calloc(n, sizeof(*index));
-    finalists.items = calloc(n, sizeof(*finalists.items));
-    int rv = NB_ERR_NOMEM;
-    if (finalists.items == NULL || lines == NULL || index == NULL) {
-        nb_fail(err, rv, "out of memory");
-        goto out;
-    }
-    for (size_t i = 0; i < n; i++) {
+    size_t n = 0;
+    for (size_t i = 0; i < choice->list.n; i++) {
+        choice->list.items[i] = choice->lines[i].candidate; /* with scales */
         if (is_promising(options, choice, least, i)) {
-            index[finalists.n] = i;
-            finalists.items[finalists.n++] = choice->list.items[i];
+            struct compared line = choice->lines[n];
+            struct table_params held = params[n];
+            struct candidate candidate = choice->list.items[n];
+            choice->lines[n] = choice->lines[i];
+            choice->lines[i] = line;
+            choice->list.items[n] = choice->list.items[i];
+            choice->list.items[i] = candidate;
+            params[n] = params[i];
+            params[i] = held;
+            n++;
         }
     }
-    rv = compare_on(options, &finalists, 0, lines, err);
-    for (size_t i = 0; i < finalists.n && rv == 0; i++) {
-        choice->lines[index[i]] = lines[i];
-    }
+    return n;
+}
 
-out:
-    candidate_list_fini(&finalists);
-    free(index);
-    free(lines);
+/* The other two rounds: all on few rows, then the promising on all rows. */
+static int compare_all(const struct auto_options *options, double budget,
+                       struct auto_choice *choice, struct nb_errctx *err)
+{
+    size_t n = choice->list.n;
+    assert(n > 0);
+    struct table_params *params = calloc(n, sizeof(*params));
+    choice->lines = calloc(n, sizeof(*choice->lines));
+    if (params == NULL || choice->lines == NULL) {
+        free(params);
+        return nb_fail(err, NB_ERR_NOMEM, "out of memory");
+    }
+    int rv = compare_on(options, &choice->list, FEW_ROWS, params, choice->lines,
+                        err);
+    if (rv == 0) {
+        const struct candidate_list finalists = {
+            .items = choice->list.items,
+            .n = sort_promising(options, budget, choice, params)};
+        rv = compare_on(options, &finalists, 0, params, choice->lines, err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        table_params_fini(&params[i]);
+    }
+    free(params);
     return rv;
 }
 
@@ -283,16 +358,10 @@ int auto_choose(const struct auto_options *options, struct auto_choice *choice,
         rv = keep_affordable(options, budget, &made.list, err);
     }
     if (rv == 0) {
-        assert(made.list.n > 0);
-        made.lines = calloc(made.list.n, sizeof(*made.lines));
-        rv = made.lines == NULL ? nb_fail(err, NB_ERR_NOMEM, "out of memory")
-                                : 0;
+        rv = choose_columns(options, budget, &made.list, err);
     }
     if (rv == 0) {
-        rv = compare_on(options, &made.list, FEW_ROWS, made.lines, err);
-    }
-    if (rv == 0) {
-        rv = compare_promising(options, budget, &made, err);
+        rv = compare_all(options, budget, &made, err);
     }
     if (rv == 0) {
         rv = take_best(options, budget, &made, err);

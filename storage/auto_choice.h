@@ -1,8 +1,9 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-/* Chooses how to store a table: every candidate within a budget of bytes is
- * tried on the same few rows, the best of them and the baseline on more, and
+/* Chooses how to store a table: first what to do with columns, then every
+ * candidate within a budget of bytes is tried on the same few rows, the best of
+ * them and the baseline on all, and
  * the one of least loss is taken; of those within 0.2 % of it the one of fewest
  * bytes. The same sample gives the same choice; clocks have no say in it. */
 #ifndef NB_STORAGE_AUTO_CHOICE_H

@@ -15,7 +15,8 @@
 /* One candidate's line. */
 struct compared {
     struct candidate candidate; /* with the scales it was tried with */
-    int rv; /* NB_ERR_OVERFLOW: no scales hold the values, no result */
+    int rv; /* NB_ERR_OVERFLOW: no scales hold the values, and there is no
+             * result */
     struct trial_result result;
     size_t n_rows;                   /* of the sample that it was tried on */
     double baseline;                 /* nl2 of candidate_baseline() on these */
@@ -25,9 +26,12 @@ struct compared {
 struct comparison {
     const struct row_sample *sample;
     const struct candidate_list *list;
-    double budget_seconds; /* of encoding a candidate may take; see below.
-                            * INFINITY: all rows, whatever it takes */
-    size_t max_rows;       /* to try on; 0: all */
+    double budget_seconds;       /* of encoding a candidate may take; see below.
+                                  * INFINITY: all rows, whatever it takes */
+    size_t max_rows;             /* to try on; 0: all */
+    struct table_params *params; /* one a candidate, owned by the caller: what
+                                  * is there is used, what is not is trained and
+                                  * left there. NULL: trained and forgotten */
     unsigned threads;
     progress_fn *progress; /* may be NULL */
     void *progress_arg;

@@ -17,7 +17,6 @@
 
 struct trial_rows {
     const struct row_sample *sample;
-    const struct row_sample *training;
     const float *values;  /* of the sample, or owned */
     const double *weight; /* likewise; NULL: all alike */
     float *own_values;
@@ -68,7 +67,6 @@ static const double *drawing_weights(const struct trial_rows *rows)
 }
 
 int trial_rows_create(const struct row_sample *sample, size_t n,
-                      const struct row_sample *training,
                       struct trial_rows **rows, struct nb_errctx *err)
 {
     struct trial_rows *created = calloc(1, sizeof(*created));
@@ -76,7 +74,6 @@ int trial_rows_create(const struct row_sample *sample, size_t n,
         return nb_fail(err, NB_ERR_NOMEM, "out of memory");
     }
     created->sample = sample;
-    created->training = training;
     created->n = n;
     created->values = sample->values;
     created->weight = sample->weight;
@@ -112,13 +109,55 @@ size_t trial_rows_n(const struct trial_rows *rows)
     return rows->n;
 }
 
+/* ---- training ------------------------------------------------------------ */
+
+/* Trains, and checks that the scales hold what is then stored of the source. */
+static int train(const struct candidate *candidate,
+                 const struct row_sample *sample, struct table_params *params)
+{
+    const struct train_job job = {
+        .format = candidate->format,
+        .search = candidate->search,
+        .columns = candidate->columns,
+    };
+    size_t at;
+    int rv = table_train_on(&job, sample, params);
+    if (rv == 0) {
+        rv = nb_check_values(&candidate->format, &params->view,
+                             sample->extremes, 2, &at);
+        if (rv != 0) {
+            table_params_fini(params);
+        }
+    }
+    return rv;
+}
+
+int trial_train(struct candidate *candidate, const struct row_sample *sample,
+                struct table_params *params)
+{
+    struct candidate fitting = *candidate;
+    int rv = candidate_fit(&fitting, sample->extremes);
+    if (rv != 0) {
+        return rv;
+    }
+    rv = train(&fitting, sample, params);
+    /* Scaling columns can make values too large that were not. */
+    if (rv == NB_ERR_OVERFLOW && fitting.format.scales == NB_SCALES_FP16 &&
+        candidate_switch_scales(&fitting)) {
+        rv = train(&fitting, sample, params);
+    }
+    if (rv == 0) {
+        *candidate = fitting;
+    }
+    return rv;
+}
+
 /* ---- a trial ------------------------------------------------------------- */
 
 /* What the threads share; each job writes its own rows. */
 struct trial {
     const struct trial_rows *rows;
     const struct candidate *candidate;
-    struct table_params params;
     struct nb_rows encoded;
     uint8_t *bytes; /* of the encoded rows */
     float *decoded;
@@ -152,7 +191,7 @@ static void run_chunk(void *arg, size_t i)
     float *y = trial->decoded + first * dim;
 
     double start = thread_seconds();
-    chunk->rv = nb_encode(&trial->candidate->format, &trial->params.view,
+    chunk->rv = nb_encode(&trial->candidate->format, trial->encoded.params,
                           trial->candidate->search, x, n,
                           trial->bytes + first * stride, stride);
     double encoded = thread_seconds();
@@ -228,32 +267,12 @@ static int allocate(struct trial *trial, unsigned threads)
     return 0;
 }
 
-/* Parameters, and whether all values of the source can be encoded with them. */
-static int train(struct trial *trial)
-{
-    const struct candidate *candidate = trial->candidate;
-    const struct train_job job = {
-        .format = candidate->format,
-        .search = candidate->search,
-        .columns = candidate->columns,
-    };
-    size_t at;
-    int rv = table_train_on(&job, trial->rows->training, &trial->params);
-    return rv == 0 ? nb_check_values(&candidate->format, &trial->params.view,
-                                     trial->rows->sample->extremes, 2, &at)
-                   : rv;
-}
-
-static int run(struct trial *trial, unsigned threads,
-               struct trial_result *result)
+static int run(struct trial *trial, const struct nb_params *params,
+               unsigned threads, struct trial_result *result)
 {
     const struct trial_rows *rows = trial->rows;
     const struct nb_format *format = &trial->candidate->format;
-    const struct nb_params *params = &trial->params.view;
     int rv = nb_row_bytes(format, &result->row_bytes);
-    if (rv == 0) {
-        rv = train(trial);
-    }
     trial->encoded = (struct nb_rows){.format = *format,
                                       .n_rows = rows->n,
                                       .stride = result->row_bytes,
@@ -277,12 +296,12 @@ static int run(struct trial *trial, unsigned threads,
 }
 
 int trial_run(const struct trial_rows *rows, const struct candidate *candidate,
-              unsigned threads, struct trial_result *result,
-              struct nb_errctx *err)
+              const struct nb_params *params, unsigned threads,
+              struct trial_result *result, struct nb_errctx *err)
 {
     struct trial trial = {.rows = rows, .candidate = candidate};
     struct trial_result done = {0};
-    int rv = run(&trial, threads, &done);
+    int rv = run(&trial, params, threads, &done);
     if (rv == 0) {
         *result = done;
     } else {
@@ -290,7 +309,6 @@ int trial_run(const struct trial_rows *rows, const struct candidate *candidate,
                 candidate->search_name[0] != '\0' ? "/" : "",
                 candidate->search_name, nb_strerror(rv));
     }
-    table_params_fini(&trial.params);
     free(trial.chunks);
     free(trial.errors);
     free(trial.decoded);

@@ -1,7 +1,8 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-/* Tries candidates on rows in memory: encodes, decodes, pools and measures. */
+/* Tries candidates on rows in memory: trains, encodes, decodes, pools and
+ * measures. */
 #ifndef NB_STORAGE_TRIAL_H
 #define NB_STORAGE_TRIAL_H
 
@@ -12,8 +13,9 @@
 #include "storage/candidate.h"
 #include "storage/loss_tally.h"
 #include "storage/row_sample.h"
+#include "storage/table_params.h"
 
-struct trial_rows; /* that candidates are tried on, and trained on */
+struct trial_rows; /* that candidates are tried on */
 
 struct trial_result {
     size_t row_bytes;
@@ -24,22 +26,27 @@ struct trial_result {
     double decode_seconds;  /* likewise, in order, to fp32 */
 };
 
-/* Takes n rows of the sample, spread evenly over it, n <= sample->n, to try on;
- * and `training` to train on, which may be the same. Both are borrowed; the
- * caller ends *rows with trial_rows_destroy(). NB_ERR_NOMEM. */
+/* Takes n rows of the sample, spread evenly over it, n <= sample->n. The sample
+ * is borrowed; the caller ends *rows with trial_rows_destroy(). NB_ERR_NOMEM.
+ */
 int trial_rows_create(const struct row_sample *sample, size_t n,
-                      const struct row_sample *training,
                       struct trial_rows **rows, struct nb_errctx *err);
 
 void trial_rows_destroy(struct trial_rows *rows); /* NULL is allowed */
 
 size_t trial_rows_n(const struct trial_rows *rows);
 
-/* The same results, but for the times, on any number of threads. The encoding
- * time is without training. NB_ERR_OVERFLOW: values of the source are beyond
- * the range of the candidate's scales; NB_ERR_NOMEM; errors of nb_encode(). */
+/* Takes the candidate's other scales if those it has do not hold all values of
+ * the source, and trains its parameters on the sample. The caller ends *params
+ * with table_params_fini() on success. NB_ERR_OVERFLOW: no scales hold them;
+ * NB_ERR_NOMEM. */
+int trial_train(struct candidate *candidate, const struct row_sample *sample,
+                struct table_params *params);
+
+/* The same results, but for the times, on any number of threads. NB_ERR_NOMEM;
+ * errors of nb_encode(). */
 int trial_run(const struct trial_rows *rows, const struct candidate *candidate,
-              unsigned threads, struct trial_result *result,
-              struct nb_errctx *err);
+              const struct nb_params *params, unsigned threads,
+              struct trial_result *result, struct nb_errctx *err);
 
 #endif

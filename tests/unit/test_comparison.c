@@ -255,8 +255,9 @@ START_TEST(rows_of_no_weight_do_not_count)
     alone.n = 1;
     struct trial_rows *rows;
     struct trial_result result;
-    ck_assert_int_eq(trial_rows_create(&alone, 1, &alone, &rows, &err), 0);
-    ck_assert_int_eq(trial_run(rows, &list.items[0], 1, &result, &err), 0);
+    ck_assert_int_eq(trial_rows_create(&alone, 1, &rows, &err), 0);
+    ck_assert_int_eq(trial_run(rows, &list.items[0], NULL, 1, &result, &err),
+                     0);
     ck_assert(fabs(losses->stats.nl2 / result.losses.stats.nl2 - 1) < 1e-12);
     for (size_t i = 0; i < BAG_SIZES; i++) {
         ck_assert(fabs(weighted->result.bags.nl2[i] / result.bags.nl2[i] - 1) <
@@ -276,9 +277,9 @@ START_TEST(slow_ones_are_tried_on_fewer_rows)
     struct trial_rows *rows;
     struct trial_result few;
     size_t n = ROWS >> 5; /* 76: a half of it would be below the least */
-    ck_assert_int_eq(trial_rows_create(&sample, n, &sample, &rows, &err), 0);
+    ck_assert_int_eq(trial_rows_create(&sample, n, &rows, &err), 0);
     struct candidate greedy = candidate_baseline(DIM);
-    ck_assert_int_eq(trial_run(rows, &greedy, 1, &few, &err), 0);
+    ck_assert_int_eq(trial_run(rows, &greedy, NULL, 1, &few, &err), 0);
     trial_rows_destroy(rows);
     for (size_t i = 0; i < list.n; i++) {
         ck_assert_uint_eq(lines[i].n_rows, n);
@@ -383,6 +384,31 @@ START_TEST(columns_beyond_the_scales)
 }
 END_TEST
 
+/* Parameters that are there are used as they are; others are left there. */
+START_TEST(parameters_for_the_next_time)
+{
+    parse("greedy,greedy+scale");
+    struct table_params params[2] = {0};
+    struct compared lines[2];
+    struct comparison comparison = {.sample = &sample,
+                                    .list = &list,
+                                    .budget_seconds = 1000,
+                                    .params = params,
+                                    .threads = 1};
+    ck_assert_int_eq(comparison_run(&comparison, lines, &err), 0);
+    double trained = lines[1].result.losses.stats.nl2;
+    ck_assert_ptr_null(params[0].values);
+    ck_assert_ptr_nonnull(params[1].values);
+    ck_assert_int_eq(comparison_run(&comparison, lines, &err), 0);
+    ck_assert(lines[1].result.losses.stats.nl2 == trained);
+    table_params_mean(&params[1])[7] += 30;
+    ck_assert_int_eq(comparison_run(&comparison, lines, &err), 0);
+    ck_assert(lines[1].result.losses.stats.nl2 > trained);
+    ck_assert(lines[0].result.losses.stats.nl2 == lines[0].baseline);
+    table_params_fini(&params[1]);
+}
+END_TEST
+
 START_TEST(one_row)
 {
     parse("all");
@@ -415,6 +441,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, columns_are_those_of_a_built_table);
     tcase_add_test(tests, trained_on_rows_that_are_not_tried);
     tcase_add_test(tests, columns_beyond_the_scales);
+    tcase_add_test(tests, parameters_for_the_next_time);
     tcase_add_test(tests, one_row);
     suite_add_tcase(suite, tests);
     return suite;
