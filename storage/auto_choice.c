@@ -32,7 +32,7 @@ size_t auto_sample_rows(uint32_t dim)
 /* ---- the budget ---------------------------------------------------------- */
 
 /* By default what all rows share, such as means of columns, may add so much. */
-#define SHARED_ROOM 1.01
+#define SHARED_ROOM 1.02
 
 /* Of rows alone. */
 static double bytes_per_value(const struct candidate *candidate)

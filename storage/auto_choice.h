@@ -3,9 +3,9 @@
 
 /* Chooses how to store a table: first what to do with columns, then every
  * candidate within a budget of bytes is tried on the same few rows, the best of
- * them and the baseline on all, and
- * the one of least loss is taken; of those within 0.2 % of it the one of fewest
- * bytes. The same sample gives the same choice; clocks have no say in it. */
+ * them and the baseline on all, and the one of least loss is taken; of those
+ * within 0.2 % of it the one of fewest bytes. The same sample gives the same
+ * choice; clocks have no say in it. */
 #ifndef NB_STORAGE_AUTO_CHOICE_H
 #define NB_STORAGE_AUTO_CHOICE_H
 
@@ -26,7 +26,7 @@ struct auto_options {
     const struct row_sample *sample;
     enum auto_objective objective;
     double max_bytes_per_value; /* 0: what rows of candidate_baseline() take,
-                                 * and 1 % for what they share */
+                                 * and 2 % for what they share */
     unsigned threads;
     progress_fn *progress; /* may be NULL */
     void *progress_arg;

@@ -204,13 +204,13 @@ static int append_name(struct candidate_list *list, char *name, uint32_t dim)
 
 /* ---- from text ----------------------------------------------------------- */
 
-/* "there is all, q4, q8, ..., asym, greedy, each +center or +scale" */
+/* "there is all, q4, q8, ..., asym, greedy" */
 static int fail_name(const char *name, int rv, struct nb_errctx *err)
 {
     if (rv == NB_ERR_NOMEM) {
         return nb_fail(err, rv, "out of memory");
     }
-    char known[144] = "all";
+    char known[176] = "all";
     size_t n = strlen(known);
     const char *word;
     for (size_t i = 0; (word = nb_codec_at(i)) != NULL && n < sizeof(known);
@@ -222,9 +222,8 @@ static int fail_name(const char *name, int rv, struct nb_errctx *err)
         n += (size_t)snprintf(known + n, sizeof(known) - n, ", %s", word);
     }
     return nb_fail(err, NB_ERR_NOT_FOUND,
-                   "no codec or search called '%.40s', there is %s, each "
-                   "with +center or +scale",
-                   name, known);
+                   "no codec or search called '%.40s', there is %s", name,
+                   known);
 }
 
 int candidate_list_parse(const char *text, uint32_t dim,

@@ -28,7 +28,7 @@ const struct option_row auto_codec_rows[AUTO_CODEC_ROWS] = {
      .offset = AT(max_bytes_per_value),
      .value = "B",
      .help = "with --codec auto: the most that the table may take, such as "
-             "0.6 (default: what rows of q4 take, and 1 % for what rows "
+             "0.6 (default: what rows of q4 take, and 2 % for what rows "
              "share)"},
     {.name = "objective",
      .type = OPTION_INDEX,

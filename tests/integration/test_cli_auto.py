@@ -104,7 +104,7 @@ class AutoTest(unittest.TestCase):
     def test_in_words(self):
         done = nibble("quantize", "--codec", "auto", "--input", GLOVE,
                       "--output", scratch_path(".nbt"), "--objective", "mse")
-        self.assertIn("of up to 0.5858 bytes a value for the least loss of rows",
+        self.assertIn("of up to 0.5916 bytes a value for the least loss of rows",
                       done.stdout)
         marked = [line.split() for line in done.stdout.split("\n")
                   if line.endswith("<- chosen")]
