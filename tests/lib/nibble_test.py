@@ -14,6 +14,7 @@ for a time to pass: wait_for() waits for a condition, up to a deadline.
 """
 
 import contextlib
+import ctypes
 import itertools
 import os
 import re
@@ -45,6 +46,11 @@ HEADER = struct.Struct("<4sBBHII")
 FP32, FP16, BF16, PACKED = range(4)
 SUM, MEAN, MAX = range(3)
 
+# Of root: to read and write whatever a file's mode says (linux/capability.h).
+_READ_ANYTHING = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+_PR_CAPBSET_DROP = 24
+_libc = ctypes.CDLL(None)
+
 _SANITIZER = re.compile(r"ERROR: \w*Sanitizer|WARNING: ThreadSanitizer|"
                         r"runtime error:|Assertion .* failed")
 
@@ -61,19 +67,26 @@ def wait_for(condition, what, seconds=DEADLINE_S):
         time.sleep(0.002)
 
 
-def _limiter(limit):
-    return limit and (lambda: resource.setrlimit(limit[0],
-                                                 (limit[1], limit[1])))
+def _preparer(limit, denied):
+    """What a child does before it becomes the program."""
+    def prepare():
+        if limit:
+            resource.setrlimit(limit[0], (limit[1], limit[1]))
+        if denied:
+            for capability in _READ_ANYTHING:
+                _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    return prepare if limit or denied else None
 
 
-def run(*command, check=True, env=None, input=None, limit=None):
+def run(*command, check=True, env=None, input=None, limit=None, denied=False):
     """Runs a program to its end; its status must be 0 unless check=False.
-    limit is a resource and how much of it there is."""
+    limit is a resource and how much of it there is; denied is for a program
+    that file modes hold for, whoever runs the test."""
     done = subprocess.run(
         [str(c) for c in command], text=True, errors="replace", input=input,
         stdin=None if input is not None else subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=DEADLINE_S,
-        preexec_fn=_limiter(limit),
+        preexec_fn=_preparer(limit, denied),
         env=dict(os.environ, **env) if env else None)
     if _SANITIZER.search(done.stderr):
         raise AssertionError("%s:\n%s" % (command, done.stderr))
@@ -245,11 +258,11 @@ class Connection:
 # ---- the server -----------------------------------------------------------
 
 class Server:
-    """A running nibbled; limit is as for run(), shell what stands behind the
-    command where a shell is to start it."""
+    """A running nibbled; limit and denied are as for run(), shell what stands
+    behind the command where a shell is to start it."""
 
     def __init__(self, tables, *options, listen=("127.0.0.1:0",), loops=1,
-                 env=None, limit=None, shell=None):
+                 env=None, limit=None, denied=False, shell=None):
         self.address_file = scratch_path(".address")
         self.log_path = scratch_path(".log")
         command = [NIBBLED, "--address-file", self.address_file,
@@ -264,7 +277,7 @@ class Server:
         with open(self.log_path, "w") as log:
             self.process = subprocess.Popen(
                 command, stderr=log, stdin=subprocess.DEVNULL,
-                preexec_fn=_limiter(limit),
+                preexec_fn=_preparer(limit, denied),
                 env=dict(os.environ, **env) if env else None)
         try:
             wait_for(self._ready, "nibbled listens")

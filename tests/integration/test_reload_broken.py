@@ -1,0 +1,251 @@
+# Copyright the nibble authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever is wrong with a version, the one before it is served on, and the
+reason can be read."""
+
+import itertools
+import json
+import os
+import shutil
+import struct
+
+import nibble_test
+from nibble_test import nibble, run, scratch_path, wait_for
+from repo_case import DIM, RepoCase, damage
+
+SECTIONS = {1: "row", 2: "metadata", 3: "parameters"}
+
+
+def sections(path):
+    """(name, offset, length) of each section of a table file: FORMAT.md."""
+    with open(path, "rb") as file:
+        header = file.read(4096)
+    n, = struct.unpack_from("<I", header, 60)
+    found = []
+    for i in range(n):
+        kind, _, offset, length = struct.unpack_from("<IIQQ", header,
+                                                     80 + 32 * i)
+        found.append((SECTIONS[kind], offset, length))
+    return found
+
+
+class BrokenTest(RepoCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # One with every kind of section.
+        cls.scaled = nibble_test.table(
+            nibble_test.random_rows(300, DIM, seed=9), "--columns", "scale")
+
+    def setUp(self):
+        super().setUp()
+        self.publish(0, names=("t",))
+        nibble("publish", "--repo", self.repo, "--model", "m",
+               "t=" + self.tables[1], "u=" + self.scaled)
+        self.whole = scratch_path(".version")
+        os.rename(self.path(2), self.whole)
+        self.numbers = itertools.count(2)
+        self.server = self.serve_repo("--reload-poll", 0, loops=2, denied=True)
+        self.peer = self.connect(self.server)
+
+    def reload(self):
+        return self.peer.status().models[0].reload
+
+    def refused(self, spoil, *words):
+        """A copy of a whole version that spoil(directory) has been at: it is
+        not served, its reason holds the words, and nothing else changes."""
+        version = next(self.numbers)
+        path = self.path(version)
+        hidden = self.path(".v%d" % version)
+        before = self.reload().failures
+        shutil.copytree(self.whole, hidden)
+        for name in os.listdir(hidden):
+            os.chmod(os.path.join(hidden, name), 0o600)
+        spoil(hidden)
+        os.rename(hidden, path)
+        wait_for(lambda: self.reload().failures > before,
+                 "version %d fails" % version)
+        report = self.reload()
+        self.assertEqual((report.result, report.version, report.loads),
+                         ("failed", version, 1), report.reason)
+        for word in ("m/%d" % version,) + words:
+            self.assertIn(word, report.reason)
+        self.expect(self.server, 1, 0)
+        self.assertIn("event=reload-failed model=m version=%d" % version,
+                      self.server.log())
+        shown = nibble("status", "--server", self.server.address, "--json")
+        self.assertEqual(json.loads(shown.stdout)["models"][0]["reload"]
+                         ["reason"], report.reason)
+        os.rename(path, scratch_path(".broken"))
+
+    def in_file(self, name, change):
+        def spoil(directory):
+            change(os.path.join(directory, name))
+        return spoil
+
+    def replaced_by(self, target):
+        """A file whose name is taken by a link."""
+        def change(path):
+            os.unlink(path)
+            os.symlink(target, path)
+        return change
+
+    def test_the_copy_is_whole(self):
+        shutil.copytree(self.whole, self.path(".two"))
+        os.rename(self.path(".two"), self.path(2))
+        wait_for(lambda: self.serving(self.server)[0] == 2, "it is served")
+
+    def test_files(self):
+        for name in ("u.nbt", "manifest.json"):
+            self.refused(self.in_file(name, os.unlink),
+                         name + ": No such file")
+            self.refused(self.in_file(name, self.replaced_by(name)),
+                         name + ": a symbolic link")
+            self.refused(self.in_file(name, self.replaced_by(
+                os.path.join(self.whole, name))), name + ": a symbolic link")
+
+            def to_directory(path):
+                os.unlink(path)
+                os.mkdir(path)
+            self.refused(self.in_file(name, to_directory),
+                         name + ": not a regular file")
+
+            def to_fifo(path):
+                os.unlink(path)
+                os.mkfifo(path)
+            self.refused(self.in_file(name, to_fifo),
+                         name + ": not a regular file")
+
+    def test_permission_denied(self):
+        if run("cat", "/proc/self/mem", check=False, denied=True).returncode \
+                == 0:
+            self.skipTest("nothing is denied here")
+        for name in ("u.nbt", "manifest.json"):
+            self.refused(self.in_file(name, lambda p: os.chmod(p, 0)),
+                         name + ": ", "Permission denied")
+        self.refused(lambda directory: os.chmod(directory, 0o600),
+                     "Permission denied")
+
+    def test_sizes(self):
+        size = os.path.getsize(self.scaled)
+        for length in (0, 1, 100, 4096, size - 1):
+            self.refused(self.in_file(
+                "u.nbt", lambda p: os.truncate(p, length)), "u.nbt: ")
+        self.refused(self.in_file(
+            "u.nbt", lambda p: os.truncate(p, size + 1)), "u.nbt: ")
+
+    def test_flipped_bits(self):
+        path = os.path.join(self.whole, "u.nbt")
+        found = sections(path)
+        self.assertEqual({name for name, _, _ in found},
+                         set(SECTIONS.values()))
+        for at in (0, 9, 20, 33, 49, 82):  # of the header
+            self.refused(self.in_file("u.nbt", lambda p: damage(p, at)),
+                         "u.nbt: ")
+        self.refused(self.in_file("u.nbt", lambda p: damage(p, 4095)),
+                     "u.nbt: ", "between sections")
+        for name, offset, length in found:
+            for at in (offset, offset + length - 1):
+                self.refused(self.in_file("u.nbt", lambda p: damage(p, at)),
+                             "u.nbt: ", name)
+
+    def test_another_table(self):
+        for other in (self.tables[2], self.tables[1]):
+            self.refused(self.in_file(
+                "u.nbt", lambda p: shutil.copy(other, p)),
+                "u.nbt: ", "the manifest says")
+
+    def with_manifest(self, change):
+        def spoil(directory):
+            path = os.path.join(directory, "manifest.json")
+            with open(path) as file:
+                manifest = json.load(file)
+            text = change(manifest)
+            with open(path, "w") as file:
+                file.write(text if isinstance(text, str)
+                           else json.dumps(manifest))
+        return spoil
+
+    def test_lies(self):
+        for field, lie in (("bytes", 1), ("rows", 1), ("dim", 1),
+                           ("codec", "q8"), ("checksum", "0" * 16)):
+            def change(manifest):
+                table = manifest["tables"][1]
+                table[field] = (lie if isinstance(lie, str)
+                                else table[field] + lie)
+            self.refused(self.with_manifest(change), "u.nbt: %s: " % field,
+                         "the manifest says")
+
+    def test_manifests(self):
+        def tables(change):
+            return lambda manifest: change(manifest["tables"]) and None
+        for change, word in (
+                (lambda m: "", ""),
+                (lambda m: "{", ""),
+                (lambda m: "[]", ""),
+                (lambda m: json.dumps(m)[:-1], ""),
+                (lambda m: json.dumps(m) + " " * (4 << 20), "over 4194304"),
+                (lambda m: m.update(format=2), "format"),
+                (lambda m: m.update(tables=[]), "tables"),
+                (tables(lambda t: t.reverse()), "tables[1].name"),
+                (tables(lambda t: t[1].update(file="../u.nbt")),
+                 "tables[1].file"),
+                (tables(lambda t: t[1].update(file="/dev/zero")),
+                 "tables[1].file"),
+                (tables(lambda t: t[1].update(rows=-1)), "tables[1].rows"),
+                (tables(lambda t: t[1].pop("checksum")),
+                 "tables[1].checksum"),
+                (tables(lambda t: t[1].update(name="t")), "tables[1].name")):
+            self.refused(self.with_manifest(change), "manifest.json", word)
+
+    def test_what_is_no_version(self):
+        os.symlink("9", self.path(9))
+        os.symlink(self.whole, self.path(8))
+        with open(self.path(7), "w"):
+            pass
+        os.mkdir(self.path("06"))
+        os.symlink("n", os.path.join(self.repo, "n"))
+        shutil.copytree(self.whole, self.path(".two"))
+        os.rename(self.path(".two"), self.path(2))
+        wait_for(lambda: self.serving(self.server)[0] == 2, "2 is served")
+        self.assertEqual((self.reload().failures, self.reload().reason),
+                         (0, ""))
+        self.assertEqual(len(self.peer.status().models), 1)
+
+    def test_pins(self):
+        serving = self.path("SERVING")
+        failures = 0
+        for make, word in (
+                (lambda p: os.symlink("SERVING", p), "SERVING"),
+                (lambda p: os.mkdir(p), "SERVING"),
+                (lambda p: open(p, "w").close(), "SERVING"),
+                (lambda p: os.mkfifo(p), "SERVING"),
+                (lambda p: shutil.copy(self.scaled, p), "SERVING")):
+            hidden = self.path(".pin")
+            make(hidden)
+            os.rename(hidden, serving)
+            failures += 1
+            wait_for(lambda: self.reload().failures >= failures, "it fails")
+            self.assertEqual(self.reload().failures, failures)
+            self.assertIn(word, self.reload().reason)
+            self.expect(self.server, 1, 0)
+            os.rename(serving, scratch_path(".pin"))
+
+    def test_tried_once_each(self):
+        """A broken version costs a read, not one at every look."""
+        shutil.copytree(self.whole, self.path(".broken"))
+        os.chmod(self.path(".broken", "u.nbt"), 0o600)
+        damage(self.path(".broken", "u.nbt"), 4096)
+        os.rename(self.path(".broken"), self.path(99))
+        wait_for(lambda: self.reload().failures == 1, "99 fails")
+        for version in range(2, 12):
+            shutil.copytree(self.whole, self.path(".next"))
+            os.rename(self.path(".next"), self.path(version))
+            wait_for(lambda: self.serving(self.server)[0] == version,
+                     "%d is served" % version)
+        self.assertEqual(self.reload().failures, 1)
+        self.assertEqual(self.server.log().count("99/u.nbt: checksum"), 2)
+
+
+if __name__ == "__main__":
+    nibble_test.main()
