@@ -4,8 +4,6 @@
 #include "client/bench/load_conn.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -285,38 +283,21 @@ void load_conn_drop(struct load_conn *conn, uint64_t retry_at)
 
 int load_conn_redial(struct load_conn *conn)
 {
-    int fd = socket(conn->peer.ss_family,
-                    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return -errno;
+    int rv = dial_begin((const struct sockaddr *)&conn->peer, conn->peer_bytes,
+                        &conn->fd);
+    if (rv == 0) {
+        conn->state = CONN_DIALLING;
+        conn->wants_output = true;
     }
-    if (connect(fd, (const struct sockaddr *)&conn->peer, conn->peer_bytes) !=
-            0 &&
-        errno != EINPROGRESS && errno != EINTR) {
-        int rv = -errno;
-        close(fd);
-        return rv;
-    }
-    if (conn->peer.ss_family != AF_UNIX) {
-        int on = 1;
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    }
-    conn->fd = fd;
-    conn->state = CONN_DIALLING;
-    conn->wants_output = true;
-    return 0;
+    return rv;
 }
 
 int load_conn_dialled(struct load_conn *conn)
 {
-    int error = 0;
-    socklen_t bytes = sizeof(error);
-    if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0) {
-        return -errno;
-    }
-    if (error == 0) {
+    int rv = dial_outcome(conn->fd);
+    if (rv == 0) {
         conn->state = CONN_UP;
         conn->wants_output = false;
     }
-    return -error;
+    return rv;
 }

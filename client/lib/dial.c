@@ -8,10 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "client/lib/deadline.h"
@@ -74,21 +71,31 @@ int dial_split(const char *address, char host[DIAL_HOST_BYTES],
     return 0;
 }
 
-/* Starts the connection and waits for its outcome. */
-static int connect_by(int fd, const struct sockaddr *to, socklen_t to_bytes,
-                      uint64_t deadline)
+int dial_begin(const struct sockaddr *to, socklen_t to_bytes, int *fd)
 {
-    if (connect(fd, to, to_bytes) == 0) {
-        return 0;
-    }
-    /* A Unix socket says EAGAIN where its backlog is full: not in progress. */
-    if (errno != EINPROGRESS && errno != EINTR) {
+    int s =
+        socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (s < 0) {
         return -errno;
     }
-    int rv = deadline_poll(fd, POLLOUT, deadline);
-    if (rv < 0) {
+    /* A request goes out in one gathered write: nothing to wait for. */
+    int on = 1;
+    if (to->sa_family != AF_UNIX) {
+        (void)setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    }
+    /* A Unix socket says EAGAIN where its backlog is full: not in progress. */
+    if (connect(s, to, to_bytes) != 0 && errno != EINPROGRESS &&
+        errno != EINTR) {
+        int rv = -errno;
+        close(s);
         return rv;
     }
+    *fd = s;
+    return 0;
+}
+
+int dial_outcome(int fd)
+{
     int error = 0;
     socklen_t bytes = sizeof(error);
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0) {
@@ -100,12 +107,13 @@ static int connect_by(int fd, const struct sockaddr *to, socklen_t to_bytes,
 static int connect_new(const struct sockaddr *to, socklen_t to_bytes,
                        uint64_t deadline, int *fd)
 {
-    int s =
-        socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (s < 0) {
-        return -errno;
+    int s;
+    int rv = dial_begin(to, to_bytes, &s);
+    if (rv != 0) {
+        return rv;
     }
-    int rv = connect_by(s, to, to_bytes, deadline);
+    int events = deadline_poll(s, POLLOUT, deadline);
+    rv = events < 0 ? events : dial_outcome(s);
     if (rv != 0) {
         close(s);
         return rv;
@@ -114,20 +122,35 @@ static int connect_new(const struct sockaddr *to, socklen_t to_bytes,
     return 0;
 }
 
+bool dial_is_unix(const char *address)
+{
+    return strncmp(address, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0;
+}
+
+int dial_unix(const char *address, struct sockaddr_un *to,
+              struct nb_errctx *err)
+{
+    const char *path = address + strlen(UNIX_PREFIX);
+    size_t n = strlen(path);
+    *to = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (n == 0 || n >= sizeof(to->sun_path)) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "%.128s: a socket's path has 1 to %zu bytes", address,
+                       sizeof(to->sun_path) - 1);
+    }
+    memcpy(to->sun_path, path, n);
+    return 0;
+}
+
 static int connect_unix(const char *address, uint64_t deadline, int *fd,
                         struct nb_errctx *err)
 {
-    const char *path = address + strlen(UNIX_PREFIX);
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    size_t n = strlen(path);
-    if (n == 0 || n >= sizeof(to.sun_path)) {
-        return nb_fail(err, NB_ERR_INVALID,
-                       "%.128s: a socket's path has 1 to %zu bytes", address,
-                       sizeof(to.sun_path) - 1);
+    struct sockaddr_un to;
+    int rv = dial_unix(address, &to, err);
+    if (rv != 0) {
+        return rv;
     }
-    memcpy(to.sun_path, path, n);
-    int rv =
-        connect_new((const struct sockaddr *)&to, sizeof(to), deadline, fd);
+    rv = connect_new((const struct sockaddr *)&to, sizeof(to), deadline, fd);
     if (rv != 0) {
         return nb_fail(err, rv, "%s: cannot connect: %s", address,
                        nb_strerror(rv));
@@ -184,9 +207,6 @@ static int connect_tcp(const char *address, uint64_t deadline, int *fd,
         return nb_fail(err, rv, "%.128s: cannot connect: %s", address,
                        nb_strerror(rv));
     }
-    /* A request goes out in one gathered write: nothing to wait for. */
-    int on = 1;
-    (void)setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     return 0;
 }
 
@@ -194,7 +214,7 @@ int dial_connect(const char *address, uint32_t timeout_ms, int *fd,
                  struct nb_errctx *err)
 {
     uint64_t deadline = deadline_after_ms(timeout_ms);
-    if (strncmp(address, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0) {
+    if (dial_is_unix(address)) {
         return connect_unix(address, deadline, fd, err);
     }
     return connect_tcp(address, deadline, fd, err);

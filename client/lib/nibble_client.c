@@ -3,7 +3,7 @@
 
 /*
  * The blocking client: a socket and a deadline around the parts that know
- * nothing of either. request_frame makes the bytes of a request, request_sender
+ * nothing of either. request_frame makes the bytes of a request, send_queue
  * knows what is left of them, reply_buffer makes frames of what comes back,
  * inflight tells whose they are, reply_blocks checks them.
  *
@@ -15,7 +15,6 @@
 #include "client/lib/nibble_client.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -32,9 +31,11 @@
 #include "client/lib/reply_buffer.h"
 #include "client/lib/reply_params.h"
 #include "client/lib/request_frame.h"
-#include "client/lib/request_sender.h"
+#include "client/lib/send_queue.h"
 #include "proto/frame.h"
 
+/* Of one write: as many as are worth a call. */
+#define PIECES_MAX         256u
 #define CONNECT_TIMEOUT_MS 5000u
 #define TIMEOUT_MS         30000u
 #define MAX_REPLY_BYTES    (256u << 20)
@@ -46,7 +47,8 @@ struct nb_client {
     uint32_t remote_code;
     struct inflight inflight;
     struct request_frame frame;
-    struct request_sender sender;
+    struct send_queue sends;
+    struct send_item request;
     struct reply_buffer replies;
     struct reply_blocks blocks;
     char address[128]; /* as given, for messages */
@@ -88,15 +90,14 @@ static int say_lost(const struct nb_client *client, struct nb_errctx *err)
 /* Hands the socket what it takes. A failure leaves why in *send_error. */
 static void send_some(struct nb_client *client, int *send_error)
 {
-    struct iovec *iov;
+    struct iovec iov[PIECES_MAX];
     size_t n;
     while (*send_error == 0 &&
-           (n = request_sender_peek(&client->sender, &iov)) > 0) {
-        const struct msghdr message = {.msg_iov = iov,
-                                       .msg_iovlen = n < IOV_MAX ? n : IOV_MAX};
+           (n = send_queue_gather(&client->sends, iov, PIECES_MAX)) > 0) {
+        const struct msghdr message = {.msg_iov = iov, .msg_iovlen = n};
         ssize_t sent = sendmsg(client->fd, &message, MSG_NOSIGNAL);
         if (sent >= 0) {
-            request_sender_advance(&client->sender, (size_t)sent);
+            send_queue_advance(&client->sends, (size_t)sent);
         } else if (errno == EAGAIN) {
             return;
         } else if (errno != EINTR) {
@@ -107,8 +108,8 @@ static void send_some(struct nb_client *client, int *send_error)
 
 static bool has_more_to_send(struct nb_client *client, int send_error)
 {
-    struct iovec *iov;
-    return send_error == 0 && request_sender_peek(&client->sender, &iov) > 0;
+    struct iovec iov;
+    return send_error == 0 && send_queue_gather(&client->sends, &iov, 1) > 0;
 }
 
 /* ---- receiving -------------------------------------------------------- */
@@ -140,10 +141,10 @@ static int take_frame(struct nb_client *client, uint32_t id,
     if (header->kind == FRAME_ERROR && header->request_id == 0) {
         return read_error_frame(client, answer, true, err);
     }
-    bool abandoned;
+    void *owner;
     if (header->kind == FRAME_REQUEST ||
         inflight_take(&client->inflight, header->request_id, header->method,
-                      &abandoned) != 0) {
+                      &owner) != 0) {
         struct nb_errctx text;
         nb_fail(&text, 0,
                 "reply of kind %u, method %u, to request %u: "
@@ -243,7 +244,7 @@ static int exchange(struct nb_client *client, uint32_t id,
 static void settle(struct nb_client *client, uint32_t id)
 {
     bool begun;
-    if (request_sender_keep(&client->sender, &begun) != 0) {
+    if (send_queue_withdraw(&client->sends, &client->request, &begun) != 0) {
         lose(client, NB_ERR_CLOSED,
              "a request was cut short: no memory to complete it later");
     } else if (begun) {
@@ -264,7 +265,8 @@ static int call(struct nb_client *client, uint16_t method,
     }
     struct request_call head = {.method = method,
                                 .timeout_ms = client->timeout_ms};
-    if (inflight_add(&client->inflight, method, &head.request_id) != 0) {
+    if (inflight_add(&client->inflight, method, client, &head.request_id) !=
+        0) {
         lose(client, NB_ERR_TOO_LARGE, "too many requests are unanswered");
         return say_lost(client, err);
     }
@@ -280,7 +282,8 @@ static int call(struct nb_client *client, uint16_t method,
         inflight_cancel(&client->inflight, head.request_id);
         return rv;
     }
-    request_sender_set(&client->sender, &client->frame);
+    send_queue_push(&client->sends, &client->request, &client->frame, method,
+                    head.request_id);
     rv = exchange(client, head.request_id, answer, err);
     if (client->lost == 0) {
         settle(client, head.request_id);
@@ -349,7 +352,7 @@ void nb_client_close(struct nb_client *client)
         return;
     }
     close(client->fd);
-    request_sender_fini(&client->sender);
+    send_queue_fini(&client->sends);
     request_frame_fini(&client->frame);
     reply_buffer_fini(&client->replies);
     reply_blocks_fini(&client->blocks);

@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/lib/backoff.h"
 #include "client/lib/dial.h"
 #include "client/lib/inflight.h"
 #include "client/lib/remote_error.h"
 #include "client/lib/reply_buffer.h"
-#include "client/lib/request_sender.h"
+#include "client/lib/send_queue.h"
 #include "proto/nibble.pb-c.h"
 #include "tests/lib/run_suite.h"
 
@@ -130,25 +131,24 @@ START_TEST(replies_are_matched_by_id_and_method)
     static struct inflight inflight;
     uint32_t first;
     uint32_t second;
-    bool abandoned;
-    ck_assert_int_eq(inflight_add(&inflight, 3, &first), 0);
-    ck_assert_int_eq(inflight_add(&inflight, 4, &second), 0);
+    void *owner;
+    ck_assert_int_eq(inflight_add(&inflight, 3, &first, &first), 0);
+    ck_assert_int_eq(inflight_add(&inflight, 4, &second, &second), 0);
     ck_assert_uint_ne(first, second);
     inflight_abandon(&inflight, first);
-    ck_assert_int_eq(inflight_take(&inflight, second, 3, &abandoned),
+    ck_assert_int_eq(inflight_take(&inflight, second, 3, &owner),
                      NB_ERR_FRAME); /* another method */
-    ck_assert_int_eq(inflight_take(&inflight, second, 4, &abandoned), 0);
-    ck_assert(!abandoned);
-    ck_assert_int_eq(inflight_take(&inflight, second, 4, &abandoned),
+    ck_assert_int_eq(inflight_take(&inflight, second, 4, &owner), 0);
+    ck_assert_ptr_eq(owner, &second);
+    ck_assert_int_eq(inflight_take(&inflight, second, 4, &owner),
                      NB_ERR_FRAME); /* answered already */
-    ck_assert_int_eq(inflight_take(&inflight, first, 3, &abandoned), 0);
-    ck_assert(abandoned);
-    ck_assert_int_eq(inflight_take(&inflight, 0, 0, &abandoned), NB_ERR_FRAME);
+    ck_assert_int_eq(inflight_take(&inflight, first, 3, &owner), 0);
+    ck_assert_ptr_null(owner);
+    ck_assert_int_eq(inflight_take(&inflight, 0, 0, &owner), NB_ERR_FRAME);
     uint32_t third;
-    ck_assert_int_eq(inflight_add(&inflight, 1, &third), 0);
+    ck_assert_int_eq(inflight_add(&inflight, 1, &third, &third), 0);
     inflight_cancel(&inflight, third);
-    ck_assert_int_eq(inflight_take(&inflight, third, 1, &abandoned),
-                     NB_ERR_FRAME);
+    ck_assert_int_eq(inflight_take(&inflight, third, 1, &owner), NB_ERR_FRAME);
 }
 END_TEST
 
@@ -157,86 +157,161 @@ START_TEST(unanswered_requests_are_bounded)
     static struct inflight inflight = {.last_id = UINT32_MAX - 10};
     uint32_t first;
     uint32_t id;
-    bool abandoned;
-    ck_assert_int_eq(inflight_add(&inflight, 1, &first), 0);
+    void *owner;
+    ck_assert_int_eq(inflight_add(&inflight, 1, &first, &first), 0);
     for (unsigned i = 1; i < INFLIGHT_MAX - 1; i++) { /* the id 0 is left out */
-        ck_assert_int_eq(inflight_add(&inflight, 1, &id), 0);
+        ck_assert_int_eq(inflight_add(&inflight, 1, &first, &id), 0);
         ck_assert_uint_ne(id, 0);
     }
-    ck_assert_int_eq(inflight_add(&inflight, 1, &id), NB_ERR_TOO_LARGE);
-    ck_assert_int_eq(inflight_take(&inflight, first, 1, &abandoned), 0);
-    ck_assert_int_eq(inflight_add(&inflight, 1, &id), 0);
+    ck_assert_int_eq(inflight_add(&inflight, 1, &first, &id), NB_ERR_TOO_LARGE);
+    ck_assert_int_eq(inflight_take(&inflight, first, 1, &owner), 0);
+    ck_assert_int_eq(inflight_add(&inflight, 1, &first, &id), 0);
 }
 END_TEST
 
-/* ---- request_sender --------------------------------------------------- */
+/* ---- send_queue ------------------------------------------------------- */
 
 /* Sends up to n bytes into *to, at most `step` at once. */
-static size_t send_up_to(struct request_sender *sender, uint8_t *to, size_t n,
+static size_t send_up_to(struct send_queue *queue, uint8_t *to, size_t n,
                          size_t step)
 {
     size_t sent = 0;
-    struct iovec *iov;
-    while (sent < n && request_sender_peek(sender, &iov) > 0) {
-        size_t take = iov->iov_len < step ? iov->iov_len : step;
-        take = take < n - sent ? take : n - sent;
-        memcpy(to + sent, iov->iov_base, take);
-        request_sender_advance(sender, take);
-        sent += take;
+    struct iovec iov[3];
+    size_t n_iov;
+    while (sent < n && (n_iov = send_queue_gather(queue, iov, 3)) > 0) {
+        size_t left = n - sent < step ? n - sent : step;
+        size_t took = 0;
+        for (size_t i = 0; i < n_iov && took < left; i++) {
+            size_t part =
+                iov[i].iov_len < left - took ? iov[i].iov_len : left - took;
+            memcpy(to + sent + took, iov[i].iov_base, part);
+            took += part;
+        }
+        send_queue_advance(queue, took);
+        sent += took;
     }
     return sent;
+}
+
+/* A frame of pieces, the first of which holds the header. */
+struct text_frame {
+    char text[FRAME_HEADER_BYTES + 16];
+    struct iovec iov[3];
+    struct request_frame frame;
+};
+
+static void make_frame(struct text_frame *to, const char *body)
+{
+    size_t n = strlen(body);
+    memset(to->text, '#', FRAME_HEADER_BYTES); /* not to be sent */
+    memcpy(to->text + FRAME_HEADER_BYTES, body, n);
+    size_t first = FRAME_HEADER_BYTES + n / 2;
+    to->iov[0] = (struct iovec){to->text, first};
+    to->iov[1] = (struct iovec){to->text + first, 1};
+    to->iov[2] = (struct iovec){to->text + first + 1, n - n / 2 - 1};
+    to->frame = (struct request_frame){
+        .iov = to->iov, .n_iov = 3, .bytes = FRAME_HEADER_BYTES + n};
+}
+
+/* Header and body of every request, as they must come out. */
+static size_t put_expected(uint8_t *to, uint32_t id, const char *body)
+{
+    const struct frame_header header = {.kind = FRAME_REQUEST,
+                                        .method = 3,
+                                        .request_id = id,
+                                        .body_bytes = (uint32_t)strlen(body)};
+    frame_header_put(to, &header);
+    memcpy(to + FRAME_HEADER_BYTES, body, strlen(body));
+    return FRAME_HEADER_BYTES + strlen(body);
 }
 
 /* A request given up after any number of bytes is completed from a copy, before
  * the next one; one of which nothing was sent is forgotten. */
 START_TEST(a_request_given_up_is_completed)
 {
-    for (size_t cut = 0; cut <= 9; cut++) {
-        char first[] = "abcdefghi";
-        char next[] = "XYZ";
-        struct iovec iov[] = {{first, 4}, {first + 4, 1}, {first + 5, 4}};
-        struct iovec next_iov[] = {{next, 3}};
-        struct request_frame frame = {.iov = iov, .n_iov = 3};
-        struct request_frame next_frame = {.iov = next_iov, .n_iov = 1};
-        struct request_sender sender = {0};
-        uint8_t sent[32] = {0};
+    struct text_frame first;
+    struct text_frame next;
+    make_frame(&next, "XYZ");
+    for (size_t cut = 0; cut <= FRAME_HEADER_BYTES + 9; cut++) {
+        uint8_t want[80];
+        uint8_t sent[80] = {0};
+        struct send_queue queue = {0};
+        struct send_item items[2];
         bool begun;
-        request_sender_set(&sender, &frame);
-        size_t n = send_up_to(&sender, sent, cut, _i == 0 ? 1 : 9);
+        make_frame(&first, "abcdefghi");
+        send_queue_push(&queue, &items[0], &first.frame, 3, 7);
+        send_queue_push(&queue, &items[1], &next.frame, 3, 8);
+        size_t n = send_up_to(&queue, sent, cut, _i == 0 ? 1 : 99);
         ck_assert_uint_eq(n, cut);
-        ck_assert_int_eq(request_sender_keep(&sender, &begun), 0);
+        ck_assert_int_eq(send_queue_withdraw(&queue, &items[0], &begun), 0);
         ck_assert(begun == (cut > 0));
-        memset(first, '-', sizeof(first)); /* the caller's arrays are gone */
-        request_sender_set(&sender, &next_frame);
-        send_up_to(&sender, sent + n, sizeof(sent) - 1 - n, 2);
-        ck_assert_str_eq((char *)sent, cut > 0 ? "abcdefghiXYZ" : "XYZ");
-        request_sender_fini(&sender);
+        memset(first.text, '-', sizeof(first.text)); /* the arrays are gone */
+        n += send_up_to(&queue, sent + n, sizeof(sent) - n, 2);
+        size_t wanted = cut > 0 ? put_expected(want, 7, "abcdefghi") : 0;
+        wanted += put_expected(want + wanted, 8, "XYZ");
+        ck_assert_uint_eq(n, wanted);
+        ck_assert_mem_eq(sent, want, n);
+        ck_assert(!items[0].queued && !items[1].queued);
+        send_queue_fini(&queue);
     }
 }
 END_TEST
 
-/* Giving up twice in a row: the second was never begun. */
-START_TEST(a_rest_is_kept_over_calls)
+/* One frame on two connections, each with an id of its own; and a rest that is
+ * kept while others are given up. */
+START_TEST(a_frame_goes_out_twice)
 {
-    char first[] = "abcd";
-    char second[] = "efgh";
-    struct iovec iov[] = {{first, 4}};
-    struct iovec second_iov[] = {{second, 4}};
-    struct request_frame frame = {.iov = iov, .n_iov = 1};
-    struct request_frame second_frame = {.iov = second_iov, .n_iov = 1};
-    struct request_sender sender = {0};
-    uint8_t sent[16] = {0};
+    struct text_frame text;
+    make_frame(&text, "abcdefg");
+    struct send_queue queues[2] = {{0}, {0}};
+    struct send_item items[3];
+    uint8_t want[80];
+    uint8_t sent[80];
     bool begun;
-    request_sender_set(&sender, &frame);
-    send_up_to(&sender, sent, 1, 9);
-    ck_assert_int_eq(request_sender_keep(&sender, &begun), 0);
-    request_sender_set(&sender, &second_frame);
-    send_up_to(&sender, sent + 1, 1, 9);
-    ck_assert_int_eq(request_sender_keep(&sender, &begun), 0);
+    send_queue_push(&queues[0], &items[0], &text.frame, 3, 1);
+    send_queue_push(&queues[0], &items[2], &text.frame, 3, 3);
+    send_queue_push(&queues[1], &items[1], &text.frame, 3, 2);
+    size_t n = send_up_to(&queues[0], sent, 20, 99);
+    ck_assert_int_eq(send_queue_withdraw(&queues[0], &items[0], &begun), 0);
+    ck_assert_int_eq(send_queue_withdraw(&queues[0], &items[2], &begun), 0);
     ck_assert(!begun);
-    send_up_to(&sender, sent + 2, 9, 9);
-    ck_assert_str_eq((char *)sent, "abcd");
-    request_sender_fini(&sender);
+    n += send_up_to(&queues[0], sent + n, 60, 1);
+    ck_assert_uint_eq(n, put_expected(want, 1, "abcdefg"));
+    ck_assert_mem_eq(sent, want, n);
+    n = send_up_to(&queues[1], sent, 80, 99);
+    ck_assert_uint_eq(n, put_expected(want, 2, "abcdefg"));
+    ck_assert_mem_eq(sent, want, n);
+    ck_assert_int_eq(send_queue_withdraw(&queues[1], &items[1], &begun), 0);
+    ck_assert(begun); /* sent already */
+    send_queue_fini(&queues[0]);
+    send_queue_fini(&queues[1]);
+}
+END_TEST
+
+/* ---- backoff ---------------------------------------------------------- */
+
+START_TEST(pauses_double_up_to_a_limit)
+{
+    struct backoff backoff = {.first_ms = 50, .max_ms = 10000, .random = 1};
+    uint32_t seen_low = 0;
+    for (int round = 0; round < 50; round++) {
+        uint32_t whole = 50;
+        for (int i = 0; i < 40; i++) {
+            uint32_t pause = backoff_next_ms(&backoff);
+            ck_assert_uint_le(pause, whole);
+            ck_assert_uint_ge(pause, whole - whole / 2);
+            seen_low += pause < whole - whole / 4;
+            whole = whole * 2 < 10000 ? whole * 2 : 10000;
+        }
+        backoff_reset(&backoff);
+    }
+    ck_assert_uint_ge(seen_low, 800); /* about half of 2,000 */
+    ck_assert_uint_le(seen_low, 1200);
+    struct backoff same[2] = {{.first_ms = 9, .max_ms = 9, .random = 5},
+                              {.first_ms = 9, .max_ms = 9, .random = 5}};
+    for (int i = 0; i < 20; i++) {
+        ck_assert_uint_eq(backoff_next_ms(&same[0]), backoff_next_ms(&same[1]));
+    }
 }
 END_TEST
 
@@ -332,7 +407,8 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, replies_are_matched_by_id_and_method);
     tcase_add_test(tcase, unanswered_requests_are_bounded);
     tcase_add_loop_test(tcase, a_request_given_up_is_completed, 0, 2);
-    tcase_add_test(tcase, a_rest_is_kept_over_calls);
+    tcase_add_test(tcase, a_frame_goes_out_twice);
+    tcase_add_test(tcase, pauses_double_up_to_a_limit);
     tcase_add_test(tcase, remote_errors_are_made_printable);
     tcase_add_loop_test(tcase, addresses_are_split, 0, COUNT(addresses));
     tcase_add_test(tcase, a_host_that_is_too_long);
