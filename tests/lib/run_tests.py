@@ -5,7 +5,7 @@
 
 A program is a libcheck suite or a corpus replay; a script is a unittest
 module, which finds the programs through NB_BUILD. Output is shown for what
-failed. The last line is 'N passed, M failed'; the exit status is 1 if any
+failed; of the rest, lines that begin with "measured: ". The last line is 'N passed, M failed'; the exit status is 1 if any
 failed or none ran.
 """
 
@@ -101,8 +101,10 @@ def main():
                 print("%-4s %-44s %4d tests %6.1f s" %
                       ("ok" if bad == 0 else "FAIL", name, ok + bad, seconds),
                       flush=True)
-            if bad != 0:
-                print(output, flush=True)
+            shown = output.splitlines() if bad != 0 else [
+                line for line in output.splitlines()
+                if line.startswith("measured: ")]
+            print("".join(line + "\n" for line in shown), end="", flush=True)
     print("%d passed, %d failed" % (passed, failed))
     return 1 if failed or not passed else 0
 
