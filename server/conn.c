@@ -223,7 +223,7 @@ static void on_bytes(struct conn *conn, size_t bytes)
     if (conn->state != CONN_OPEN) {
         return;
     }
-    conn->active_ns = service->now_ns();
+    conn->active_ns = service_turn_ns(service);
     session_received(&conn->session, bytes, conn->active_ns);
     conn_advance(conn);
 }

@@ -3,6 +3,8 @@
 
 #include "server/counters.h"
 
+#include "proto/rpc_code.h"
+
 static uint64_t load(const _Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
@@ -11,10 +13,16 @@ static uint64_t load(const _Atomic uint64_t *counter)
 static void add_one(const struct counters *from, struct totals *to)
 {
     for (size_t i = 0; i < N_METHODS; i++) {
-#define COUNTER(name) to->methods[i].name += load(&from->methods[i].name);
-        METHOD_COUNTER_MAP(COUNTER)
-#undef COUNTER
+        to->methods[i].requests += load(&from->methods[i].requests);
+        for (size_t code = 0; code < N_CODES; code++) {
+            uint64_t n = load(&from->methods[i].codes[code]);
+            to->methods[i].codes[code] += n;
+            to->methods[i].errors += code != 0 ? n : 0;
+            to->methods[i].expired += code == RPC_DEADLINE_EXCEEDED ? n : 0;
+        }
+        durations_sum(&from->methods[i].latency, &to->methods[i].latency);
     }
+    durations_sum(&from->turns, &to->turns);
 #define COUNTER(name) to->name += load(&from->name);
     COUNTER_MAP(COUNTER)
 #undef COUNTER

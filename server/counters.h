@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/durations.h"
+
 enum method_index {
 #define METHOD(id, name, max_request_bytes) METHOD_##name,
 #include "proto/methods.def"
@@ -27,29 +29,35 @@ enum method_index {
     COUNTER(bad_frames) /* connections closed for broken framing or timeouts   \
                          */
 
-#define METHOD_COUNTER_MAP(COUNTER)                                            \
-    COUNTER(requests)                                                          \
-    COUNTER(errors)  /* requests answered with an error */                     \
-    COUNTER(expired) /* of these, dropped because their deadline had passed */
+/* Codes of answers: gRPC's, of which 0 is success. */
+#define N_CODES 17
 
 /* A cache line of another loop is never written to. */
 struct counters {
     alignas(128) struct {
-#define COUNTER(name) _Atomic uint64_t name;
-        METHOD_COUNTER_MAP(COUNTER)
+        _Atomic uint64_t requests;
+        _Atomic uint64_t codes[N_CODES]; /* answered with each */
+        struct durations latency;        /* from arrival to answered */
     } methods[N_METHODS];
+#define COUNTER(name) _Atomic uint64_t name;
     COUNTER_MAP(COUNTER)
 #undef COUNTER
+    struct durations turns; /* of the loop, from waiting to waiting again */
 };
 
 /* A sum over loops. */
 struct totals {
     struct {
-#define COUNTER(name) uint64_t name;
-        METHOD_COUNTER_MAP(COUNTER)
+        uint64_t requests;
+        uint64_t codes[N_CODES];
+        uint64_t errors;  /* all codes but 0 */
+        uint64_t expired; /* of these, because their deadline had passed */
+        struct duration_totals latency;
     } methods[N_METHODS];
+#define COUNTER(name) uint64_t name;
     COUNTER_MAP(COUNTER)
 #undef COUNTER
+    struct duration_totals turns;
 };
 
 /* By the one thread that writes this counter, so no locked instruction. */

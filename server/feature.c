@@ -132,9 +132,8 @@ int feature_reserve(struct call *call, const struct table_set *tables,
     return 0;
 }
 
-int feature_done(struct call *call, struct table_set *tables, size_t i,
-                 const struct feature *feature, int rv, uint64_t unseen,
-                 struct blocks_writer *writer)
+int feature_done(struct call *call, size_t i, const struct feature *feature,
+                 int rv, uint64_t unseen, struct blocks_writer *writer)
 {
     if (rv == NB_ERR_UNSEEN) {
         return call_fail(call, RPC_NOT_FOUND,
@@ -145,10 +144,9 @@ int feature_done(struct call *call, struct table_set *tables, size_t i,
         return call_fail(call, RPC_INTERNAL, "features[%zu]: %s", i,
                          nb_strerror(rv));
     }
+    const struct table_totals more = {
+        .ids = feature->ids.n, .bags = feature->n_bags, .unseen = unseen};
     blocks_end(writer, (uint32_t)unseen);
-    if (unseen != 0) {
-        table_set_count_unseen(tables, feature->entry, call->service->loop,
-                               unseen);
-    }
+    table_stats_add(feature->entry->stats, call->service->loop, &more);
     return call_check_deadline(call);
 }

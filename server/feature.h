@@ -16,6 +16,7 @@
 struct feature {
     const struct table_entry *entry;
     struct nb_ids ids;
+    size_t n_bags; /* 0: rows are asked for */
 };
 
 /* Fields of LookupFeature and PoolFeature that are the same. */
@@ -61,8 +62,7 @@ int feature_reserve(struct call *call, const struct table_set *tables,
                     struct blocks_writer *writer);
 
 /* Ends block `i`: rv is what nb_lookup() or nb_pool() returned. */
-int feature_done(struct call *call, struct table_set *tables, size_t i,
-                 const struct feature *feature, int rv, uint64_t unseen,
-                 struct blocks_writer *writer);
+int feature_done(struct call *call, size_t i, const struct feature *feature,
+                 int rv, uint64_t unseen, struct blocks_writer *writer);
 
 #endif

@@ -56,7 +56,7 @@ int handle_lookup(struct call *call, const void *message)
         uint64_t unseen = 0;
         int rv = nb_lookup(feature->entry->rows, &lookup,
                            blocks_add(&writer, &plan.heads[i]), &unseen);
-        if (feature_done(call, tables, i, feature, rv, unseen, &writer) != 0) {
+        if (feature_done(call, i, feature, rv, unseen, &writer) != 0) {
             return -1;
         }
     }

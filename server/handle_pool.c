@@ -61,6 +61,7 @@ static int make_plan(struct call *call, const Nibble__V1__PoolRequest *request,
             check_feature(call, i, from, feature->ids.n) != 0) {
             return -1;
         }
+        feature->n_bags = from->n_lengths;
         plan->heads[i] =
             feature_head(feature, from->n_lengths, (uint32_t)request->dtype);
     }
@@ -68,7 +69,7 @@ static int make_plan(struct call *call, const Nibble__V1__PoolRequest *request,
 }
 
 static int run_plan(struct call *call, const Nibble__V1__PoolRequest *request,
-                    struct table_set *tables, const struct feature_plan *plan,
+                    const struct feature_plan *plan,
                     struct blocks_writer *writer)
 {
     for (size_t i = 0; i < request->n_features; i++) {
@@ -86,7 +87,7 @@ static int run_plan(struct call *call, const Nibble__V1__PoolRequest *request,
         uint64_t unseen = 0;
         int rv = nb_pool(feature->entry->rows, &pool,
                          blocks_add(writer, &plan->heads[i]), &unseen);
-        if (feature_done(call, tables, i, feature, rv, unseen, writer) != 0) {
+        if (feature_done(call, i, feature, rv, unseen, writer) != 0) {
             return -1;
         }
     }
@@ -113,5 +114,5 @@ int handle_pool(struct call *call, const void *message)
                         &writer) != 0) {
         return -1;
     }
-    return run_plan(call, request, tables, &plan, &writer);
+    return run_plan(call, request, &plan, &writer);
 }

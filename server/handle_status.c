@@ -35,7 +35,9 @@ static void fill_table(const struct table_set *set, size_t i,
     status->dim = format->dim;
     status->row_bytes = (uint32_t)entry->row_bytes;
     status->file_bytes = table_info(entry->table)->file_bytes;
-    status->unseen = table_set_unseen(set, entry);
+    struct table_totals totals;
+    table_stats_sum(entry->stats, &totals);
+    status->unseen = totals.unseen;
     status->residency = "map";
 }
 

@@ -262,6 +262,7 @@ static void maybe_finish(struct loop *loop)
     close_handle((uv_handle_t *)&loop->wake);
     close_handle((uv_handle_t *)&loop->tick);
     close_handle((uv_handle_t *)&loop->deadline);
+    close_handle((uv_handle_t *)&loop->waiting);
 }
 
 static void close_conns(struct loop *loop, const char *reason)
@@ -437,18 +438,27 @@ static int open_listeners(struct loop *loop, const int *fds,
     return rv;
 }
 
+static void on_waiting(uv_prepare_t *handle)
+{
+    struct loop *loop = handle->data;
+    service_end_turn(&loop->service);
+}
+
 static int open_handles(struct loop *loop)
 {
     int rv = uv_async_init(&loop->uv, &loop->wake, on_wake);
     if (rv != 0) {
         return rv;
     }
-    /* These two cannot fail. */
+    /* These cannot fail. */
+    uv_prepare_init(&loop->uv, &loop->waiting);
     uv_timer_init(&loop->uv, &loop->tick);
     uv_timer_init(&loop->uv, &loop->deadline);
     loop->wake.data = loop;
     loop->tick.data = loop;
     loop->deadline.data = loop;
+    loop->waiting.data = loop;
+    uv_prepare_start(&loop->waiting, on_waiting);
     loop->alive = true;
     return 0;
 }

@@ -41,7 +41,8 @@ struct loop {
     uv_loop_t uv;
     uv_async_t wake; /* the only way in from other threads */
     uv_timer_t tick; /* looks at timeouts; runs while there are connections */
-    uv_timer_t deadline; /* of the drain */
+    uv_timer_t deadline;  /* of the drain */
+    uv_prepare_t waiting; /* a turn is over */
     uv_thread_t thread;
     uv_mutex_t lock;    /* guards `next` and `alive`, and so the use of wake */
     uv_cond_t switched; /* `next` was taken, or the loop is not alive */

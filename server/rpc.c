@@ -74,9 +74,9 @@ static bool finish(struct call *call, size_t index, int rv)
 {
     struct counters *counters = call->service->counters;
     if (index < N_METHODS) {
-        counter_add(&counters->methods[index].errors, rv != 0);
-        counter_add(&counters->methods[index].expired,
-                    rv != 0 && call->code == RPC_DEADLINE_EXCEEDED);
+        counter_add(&counters->methods[index].codes[rv == 0 ? 0 : call->code],
+                    1);
+        call->service->answered[index]++;
     }
     return rv == 0 ? call_send_reply(call) : call_send_error(call);
 }

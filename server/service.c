@@ -89,3 +89,32 @@ void service_fini(struct service *service)
     arena_fini(&service->arena);
     free(service->scratch);
 }
+
+uint64_t service_turn_ns(struct service *service)
+{
+    if (service->turn_ns == 0) {
+        service->turn_ns = service->now_ns();
+    }
+    return service->turn_ns;
+}
+
+void service_end_turn(struct service *service)
+{
+    if (service->turn_ns != 0) {
+        durations_add(&service->counters->turns,
+                      service->now_ns() - service->turn_ns, 1);
+        service->turn_ns = 0;
+    }
+}
+
+void service_count_latency(struct service *service, uint64_t arrived_ns)
+{
+    uint64_t took_ns = service->now_ns() - arrived_ns;
+    for (size_t i = 0; i < N_METHODS; i++) {
+        if (service->answered[i] != 0) {
+            durations_add(&service->counters->methods[i].latency, took_ns,
+                          service->answered[i]);
+            service->answered[i] = 0;
+        }
+    }
+}

@@ -34,6 +34,8 @@ struct service {
     struct buf_pool pool;
     uint8_t *scratch; /* where sockets are read to */
     uint64_t (*now_ns)(void);
+    uint64_t turn_ns;             /* when the loop's turn began; 0: not yet */
+    uint32_t answered[N_METHODS]; /* requests whose latency is not counted */
 };
 
 #define SERVICE_SCRATCH_BYTES ((size_t)256 << 10)
@@ -43,6 +45,17 @@ struct service {
 int service_init(struct service *service, const struct service_common *common,
                  unsigned loop, struct catalog *catalog,
                  uint64_t (*now_ns)(void));
+
+/* When the loop came back from waiting: what it reads now had arrived by then,
+ * or nearly. One look at the clock a turn. */
+uint64_t service_turn_ns(struct service *service);
+
+/* The loop is about to wait again. */
+void service_end_turn(struct service *service);
+
+/* Counts the latency of the requests answered since the last call, which
+ * arrived together and are sent together. */
+void service_count_latency(struct service *service, uint64_t arrived_ns);
 
 /* Between requests: answers from `catalog` from now on, whose reference it
  * takes over, and gives up the one before. */

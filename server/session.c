@@ -157,6 +157,7 @@ static size_t take_frames(struct session *session, const uint8_t *data,
                           size_t bytes)
 {
     size_t taken = 0;
+    bool answered = false;
     while (!session->ended && taken < bytes) {
         session->paused = is_full(session);
         if (session->paused) {
@@ -169,9 +170,13 @@ static size_t take_frames(struct session *session, const uint8_t *data,
             break;
         }
         taken += n;
+        answered = true;
         if (session->skip_bytes == 0) {
             session->began_ns = 0;
         }
+    }
+    if (answered) {
+        service_count_latency(session->service, session->arrived_ns);
     }
     bool partial = taken < bytes || session->skip_bytes != 0;
     if (!partial || session->paused) {

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/counters.h"
-
 struct table_set {
     struct reaper_item doomed; /* first: the set is found from it */
     struct reaper *reaper;     /* NULL: freed at once */
@@ -20,19 +18,15 @@ struct table_set {
     unsigned n_loops;
     size_t n;
     struct table_entry *entries; /* sorted by name */
-    _Atomic uint64_t **unseen;   /* of each loop, one counter a table */
 };
 
 static void free_set(struct table_set *set)
 {
     for (size_t i = 0; i < set->n; i++) {
         table_close(set->entries[i].table);
+        table_stats_put(set->entries[i].stats);
         free(set->entries[i].name);
     }
-    for (unsigned i = 0; set->unseen != NULL && i < set->n_loops; i++) {
-        free((void *)set->unseen[i]);
-    }
-    free((void *)set->unseen);
     free(set->entries);
     free(set->model);
     free(set);
@@ -49,8 +43,7 @@ int table_set_create(const char *model, uint64_t version, unsigned n_loops,
     new_set->version = version;
     new_set->n_loops = n_loops;
     new_set->model = strdup(model);
-    new_set->unseen = calloc(n_loops, sizeof(*new_set->unseen));
-    if (new_set->model == NULL || new_set->unseen == NULL) {
+    if (new_set->model == NULL) {
         free_set(new_set);
         return NB_ERR_NOMEM;
     }
@@ -78,27 +71,14 @@ uint64_t table_set_bytes(const struct table_set *set)
     return bytes;
 }
 
-/* Room for one more table in every array; each loop's counters are of their
- * own allocation, far from those of the others. */
 static int grow(struct table_set *set)
 {
-    size_t n = set->n + 1;
     struct table_entry *entries =
-        realloc(set->entries, n * sizeof(*set->entries));
+        realloc(set->entries, (set->n + 1) * sizeof(*entries));
     if (entries == NULL) {
         return NB_ERR_NOMEM;
     }
     set->entries = entries;
-    for (unsigned i = 0; i < set->n_loops; i++) {
-        size_t bytes = (n * sizeof(uint64_t) + 127) / 128 * 128;
-        void *counters = aligned_alloc(128, bytes);
-        if (counters == NULL) {
-            return NB_ERR_NOMEM;
-        }
-        memset(counters, 0, bytes);
-        free((void *)set->unseen[i]);
-        set->unseen[i] = counters;
-    }
     return 0;
 }
 
@@ -118,8 +98,8 @@ static size_t position(const struct table_set *set, const char *name)
     return low;
 }
 
-static int make_entry(const char *name, struct table *table,
-                      struct table_entry *entry)
+static int make_entry(const struct table_set *set, const char *name,
+                      struct table *table, struct table_entry *entry)
 {
     *entry = (struct table_entry){
         .name = strdup(name),
@@ -130,6 +110,9 @@ static int make_entry(const char *name, struct table *table,
     int rv = entry->name == NULL
                  ? NB_ERR_NOMEM
                  : nb_row_bytes(&entry->rows->format, &entry->row_bytes);
+    if (rv == 0) {
+        rv = table_stats_get(set->model, name, set->n_loops, &entry->stats);
+    }
     if (rv != 0) {
         free(entry->name);
     }
@@ -145,10 +128,11 @@ int table_set_take(struct table_set *set, const char *name, struct table *table,
                        name);
     }
     struct table_entry entry;
-    int rv = make_entry(name, table, &entry);
+    int rv = make_entry(set, name, table, &entry);
     if (rv == 0) {
         rv = grow(set);
         if (rv != 0) {
+            table_stats_put(entry.stats);
             free(entry.name);
         }
     }
@@ -236,22 +220,4 @@ const struct table_entry *table_set_find(const struct table_set *set,
         return NULL;
     }
     return &set->entries[at];
-}
-
-void table_set_count_unseen(struct table_set *set,
-                            const struct table_entry *entry, unsigned loop,
-                            uint64_t n)
-{
-    counter_add(&set->unseen[loop][entry - set->entries], n);
-}
-
-uint64_t table_set_unseen(const struct table_set *set,
-                          const struct table_entry *entry)
-{
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < set->n_loops; i++) {
-        sum += atomic_load_explicit(&set->unseen[i][entry - set->entries],
-                                    memory_order_relaxed);
-    }
-    return sum;
 }

@@ -4,7 +4,6 @@
 /*
  * The tables of one version of a model. Immutable once shared, so any thread
  * reads it without a lock; whoever holds a reference keeps every table mapped.
- * Only the counts of unseen ids change, each loop's by that loop alone.
  */
 #ifndef NB_SERVER_TABLE_SET_H
 #define NB_SERVER_TABLE_SET_H
@@ -14,6 +13,7 @@
 
 #include "quant/nibble.h"
 #include "server/reaper.h"
+#include "server/table_stats.h"
 #include "storage/model_version.h"
 #include "storage/table_reader.h"
 
@@ -25,6 +25,7 @@ struct table_entry {
     const struct nb_rows *rows; /* of the table */
     size_t row_bytes;           /* encoded, without padding */
     struct nb_unseen_policy unseen;
+    struct table_stats *stats; /* a reference */
 };
 
 /* An empty set with one reference; version 0 stands for none. NB_ERR_NOMEM. */
@@ -67,13 +68,5 @@ const struct table_entry *table_set_at(const struct table_set *set, size_t i);
 /* NULL if there is no table of that name. */
 const struct table_entry *table_set_find(const struct table_set *set,
                                          const char *name);
-
-/* Counts unseen ids of a table; by the thread of loop `loop`. */
-void table_set_count_unseen(struct table_set *set,
-                            const struct table_entry *entry, unsigned loop,
-                            uint64_t n);
-/* The sum over all loops. */
-uint64_t table_set_unseen(const struct table_set *set,
-                          const struct table_entry *entry);
 
 #endif

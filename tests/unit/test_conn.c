@@ -70,6 +70,7 @@ static void open_with(const char *flags)
 static void turn(void)
 {
     uv_run(&loop, UV_RUN_NOWAIT);
+    service_end_turn(&fixture_service);
 }
 
 static void teardown(void)

@@ -449,10 +449,38 @@ START_TEST(frames_held_back_age)
 }
 END_TEST
 
+/* Those that came together are answered together. */
+START_TEST(latency_is_counted_from_arrival)
+{
+    uint8_t frames[48];
+    struct totals totals;
+    open_with("");
+    size_t n = 0;
+    for (uint32_t id = 0; id < 3; id++) {
+        n = fixture_put_request(frames, n, FRAME_METHOD_ping, id, NULL, 0);
+    }
+    feed_all(frames, 40);
+    fixture_now_ns += 5000; /* as if it took so long to read the rest */
+    void *window;
+    size_t room;
+    ck_assert_int_eq(session_window(&session, &window, &room), 0);
+    memcpy(window, frames + 40, 8);
+    session_received(&session, 8, fixture_now_ns - 1500);
+    counters_sum(fixture_service.counters, 1, &totals);
+    const struct duration_totals *latency =
+        &totals.methods[METHOD_ping].latency;
+    ck_assert_uint_eq(latency->counts[0], 2); /* up to 1 us */
+    ck_assert_uint_eq(latency->counts[2], 1); /* 1.2 to 1.5 us */
+    ck_assert_uint_eq(latency->sum_ns, 1500);
+    ck_assert_uint_eq(totals.methods[METHOD_ping].codes[0], 3);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("session");
     TCase *tcase = tcase_create("session");
+    tcase_add_test(tcase, latency_is_counted_from_arrival);
     tcase_add_test(tcase, any_chunks_give_the_same_answers);
     tcase_add_test(tcase, too_much_unsent_holds_frames_back);
     tcase_add_test(tcase, input_kept_grows_with_what_comes);

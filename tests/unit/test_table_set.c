@@ -78,12 +78,51 @@ START_TEST(unseen_ids_are_summed_over_loops)
     add("a");
     const struct table_entry *a = table_set_find(set, "a");
     const struct table_entry *b = table_set_find(set, "b");
+    struct table_totals totals;
     for (unsigned loop = 0; loop < 3; loop++) {
-        table_set_count_unseen(set, a, loop, 10 + loop);
+        const struct table_totals more = {.ids = 100, .unseen = 10 + loop};
+        table_stats_add(a->stats, loop, &more);
     }
-    table_set_count_unseen(set, b, 1, 5);
-    ck_assert_uint_eq(table_set_unseen(set, a), 33);
-    ck_assert_uint_eq(table_set_unseen(set, b), 5);
+    table_stats_add(b->stats, 1, &(struct table_totals){.bags = 5});
+    table_stats_sum(a->stats, &totals);
+    ck_assert_uint_eq(totals.ids, 300);
+    ck_assert_uint_eq(totals.bags, 0);
+    ck_assert_uint_eq(totals.unseen, 33);
+    table_stats_sum(b->stats, &totals);
+    ck_assert_uint_eq(totals.bags, 5);
+    ck_assert_uint_eq(totals.unseen, 0);
+}
+END_TEST
+
+static uint64_t ids_of(const struct table_set *of)
+{
+    struct table_totals totals;
+    table_stats_sum(table_set_at(of, 0)->stats, &totals);
+    return totals.ids;
+}
+
+START_TEST(versions_that_are_loaded_count_together)
+{
+    static const char *const models[] = {"m", "other"};
+    struct table_set *next[2];
+    add("a");
+    table_stats_add(table_set_at(set, 0)->stats, 0,
+                    &(struct table_totals){.ids = 7});
+    const char *path = table_file_write("t.nbt", 8, 10);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(table_set_create(models[i], 8, 3, &next[i]), 0);
+        ck_assert_int_eq(
+            table_set_add(next[i], "a", path, TABLE_VERIFY_FULL, NULL), 0);
+    }
+    ck_assert_uint_eq(ids_of(next[0]), 7);
+    ck_assert_uint_eq(ids_of(next[1]), 0); /* of another model */
+    table_set_unref(set);
+    ck_assert_uint_eq(ids_of(next[0]), 7);
+    table_set_unref(next[0]);
+    table_set_unref(next[1]);
+    ck_assert_int_eq(table_set_create("m", 9, 3, &set), 0);
+    add("a"); /* nobody has had it for a while */
+    ck_assert_uint_eq(ids_of(set), 0);
 }
 END_TEST
 
@@ -107,11 +146,19 @@ START_TEST(counters_are_summed)
     counter_add(&counters[0].connections, 3);
     counter_add(&counters[1].connections, 4);
     counter_add(&counters[1].connections, UINT64_MAX); /* one less */
-    counter_add(&counters[0].methods[METHOD_pool].errors, 2);
-    counter_add(&counters[1].methods[METHOD_pool].errors, 2);
+    counter_add(&counters[0].methods[METHOD_pool].codes[0], 9);
+    counter_add(&counters[0].methods[METHOD_pool].codes[4], 2);
+    counter_add(&counters[1].methods[METHOD_pool].codes[5], 2);
+    durations_add(&counters[0].turns, 1000, 2);
+    durations_add(&counters[1].turns, 1001, 3);
     counters_sum(counters, 2, &totals);
     ck_assert_uint_eq(totals.connections, 6);
     ck_assert_uint_eq(totals.methods[METHOD_pool].errors, 4);
+    ck_assert_uint_eq(totals.methods[METHOD_pool].expired, 2);
+    ck_assert_uint_eq(totals.methods[METHOD_pool].codes[0], 9);
+    ck_assert_uint_eq(totals.turns.counts[0], 2);
+    ck_assert_uint_eq(totals.turns.counts[1], 3);
+    ck_assert_uint_eq(totals.turns.sum_ns, 5003);
     ck_assert_uint_eq(totals.methods[METHOD_pool].requests, 0);
     ck_assert_uint_eq(totals.bytes_sent, 0);
 }
@@ -125,6 +172,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, tables_are_found_by_name);
     tcase_add_test(tcase, what_cannot_be_added_changes_nothing);
     tcase_add_test(tcase, unseen_ids_are_summed_over_loops);
+    tcase_add_test(tcase, versions_that_are_loaded_count_together);
     tcase_add_test(tcase, references_keep_the_tables);
     tcase_add_test(tcase, counters_are_summed);
     suite_add_tcase(suite, tcase);
