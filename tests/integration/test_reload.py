@@ -150,7 +150,7 @@ class ReloadTest(RepoCase):
                  self.rows[3][:40].tobytes() and self.model().version == 7,
                  "what was version 8 is served as 7")
 
-    def test_unseen_ids_are_counted_by_version(self):
+    def test_unseen_ids_are_counted_over_versions(self):
         self.publish(0)
         self.start()
         request = pb.LookupRequest()
@@ -159,7 +159,9 @@ class ReloadTest(RepoCase):
                          .blocks[0].unseen, 2)
         self.assertEqual(self.model().tables[0].unseen, 2)
         self.publish(1)
-        self.assertEqual(self.await_version(2).tables[0].unseen, 0)
+        self.assertEqual(self.await_version(2).tables[0].unseen, 2)
+        self.peer.call(LOOKUP, request)
+        self.assertEqual(self.model().tables[0].unseen, 4)
 
     # ---- models -----------------------------------------------------------
 
