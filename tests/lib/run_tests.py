@@ -36,7 +36,9 @@ def environment(build, scratch):
     env.setdefault("CK_DEFAULT_TIMEOUT", "240")
     env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
-    env.setdefault("TSAN_OPTIONS", "halt_on_error=1")
+    env.setdefault("TSAN_OPTIONS", "halt_on_error=1:"
+                   "ignore_noninstrumented_modules=1:suppressions=" +
+                   os.path.abspath("tests/lib/tsan.supp"))
     return env
 
 
