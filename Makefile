@@ -338,6 +338,11 @@ check-neon:
 # ---- static checks ------------------------------------------------------
 C_FILES := $(shell git ls-files -co --exclude-standard '*.c' '*.h' 2>/dev/null)
 
+## losses: measure what every way to quantize loses: quant/LOSSES.md
+losses: $(BUILD)/nibble
+	scripts/loss_tables.py $< > $(BUILD)/LOSSES.md
+	mv $(BUILD)/LOSSES.md quant/LOSSES.md
+
 ## lint: format, includes, headers, instruction sets, exports (make tidy: clang-tidy)
 lint:
 	@scripts/deps.sh build test lint
@@ -421,7 +426,7 @@ installcheck: all
 clean:
 	rm -rf build
 
-.PHONY: all deps demo check bench help libnibble python tests run-tests \
+.PHONY: all deps demo check bench losses help libnibble python tests run-tests \
     check-isa-sweep check-neon lint check-format format check-deps check-headers check-isa \
     check-abi tidy \
     $(TIDY) install uninstall installcheck clean FORCE
