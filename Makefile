@@ -178,7 +178,7 @@ $(CLIENT_LIB).so.$(VERSION): $(CLIENT_OBJ) $(PROTO_OBJ) $(LIB).so $(BUILD)/.sour
 	$(call say,LD)
 	$(Q)$(CC) -shared -Wl,-soname,libnibble-client.so.$(SOMAJOR) \
 	    $(NO_UNDEFINED) $(ALL_LDFLAGS) -o $@ $(CLIENT_OBJ) $(PROTO_OBJ) \
-	    -L$(BUILD) -lnibble $(PROTO_LIBS)
+	    -L$(BUILD) -lnibble $(PROTO_LIBS) $(UV_LIBS)
 
 # Static archives of the project, in link order; the programs need no library
 # path of their own.
@@ -226,9 +226,9 @@ $(BUILD)/.sources: FORCE
 FORCE:
 
 NEEDS_PROTO := $(PROTO_OBJ) $(SERVER_OBJ) $(CLIENT_OBJ) $(CLI_OBJ)
-$(BUILD)/server/%.o: private EXTRA = $(UV_FLAGS) $(PROTO_FLAGS)
-$(BUILD)/proto/%.o $(BUILD)/client/%.o $(BUILD)/tests/%.o: \
-    private EXTRA = $(PROTO_FLAGS)
+$(BUILD)/server/%.o $(BUILD)/client/lib/%.o $(BUILD)/tests/%.o: \
+    private EXTRA = $(UV_FLAGS) $(PROTO_FLAGS)
+$(BUILD)/proto/%.o $(BUILD)/client/%.o: private EXTRA = $(PROTO_FLAGS)
 $(PROTO_GEN).o: private EXTRA = $(PROTO_FLAGS) -Wno-conversion
 
 $(BUILD)/%.o: %.c $(BUILD)/.flags

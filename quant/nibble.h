@@ -55,7 +55,9 @@ extern "C" {
     ERR(-20041, MESSAGE, "malformed message")                                  \
     ERR(-20042, REMOTE, "the server answered with an error")                   \
     ERR(-20043, TIMEOUT, "deadline exceeded")                                  \
-    ERR(-20044, CLOSED, "connection closed by the peer")
+    ERR(-20044, CLOSED, "connection closed by the peer")                       \
+    ERR(-20045, EXHAUSTED, "too many requests are unanswered")                 \
+    ERR(-20046, CANCELLED, "cancelled")
 
 enum nb_err {
 #define ERR(number, name, text) NB_ERR_##name = (number),

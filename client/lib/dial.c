@@ -107,7 +107,7 @@ int dial_outcome(int fd)
 static int connect_new(const struct sockaddr *to, socklen_t to_bytes,
                        uint64_t deadline, int *fd)
 {
-    int s;
+    int s = -1;
     int rv = dial_begin(to, to_bytes, &s);
     if (rv != 0) {
         return rv;

@@ -4,10 +4,13 @@
 /*
  * libnibble-client: ask a nibble server for rows and pooled bags.
  *
- * A client is one connection, used by one thread at a time; calls block until
- * the reply is there or the deadline has passed. Fallible functions return 0
- * or a negative code of NB_ERR_MAP or -errno, and say in *err (which may be
- * NULL) what failed and where.
+ * nb_client is one connection, used by one thread at a time; calls block until
+ * the reply is there or the deadline has passed. nb_channel is for services:
+ * connections to several replicas, many calls at once, on a libuv loop of the
+ * caller's or on a thread of its own; see "channels" below.
+ *
+ * Fallible functions return 0 or a negative code of NB_ERR_MAP or -errno, and
+ * say in *err (which may be NULL) what failed and where.
  */
 #ifndef NIBBLE_CLIENT_H
 #define NIBBLE_CLIENT_H
@@ -131,6 +134,178 @@ NB_API int nb_client_status(struct nb_client *client, const void **body,
 
 /* gRPC code of the last NB_ERR_REMOTE, 0 before any. */
 NB_API uint32_t nb_client_remote_code(const struct nb_client *client);
+
+/* ---- channels --------------------------------------------------------- */
+
+/*
+ * A channel keeps connections to one or more replicas of a server, and sends
+ * each call to the replica that has the fewest unanswered. It connects by
+ * itself and, when a connection is lost, again, after a pause that doubles up
+ * to a limit; a call whose connection is lost is sent again elsewhere, since no
+ * request changes anything. Calls without a connection wait for one, until
+ * their deadline.
+ *
+ * Threads. A channel with a thread of its own takes every function from any
+ * thread; `done` runs on the channel's thread, and must not block it. A channel
+ * on the caller's loop belongs to the loop's thread, which alone may use it;
+ * `done` runs there. `done` is never called from within a function of the
+ * channel, but for nb_channel_close() of a channel with a thread.
+ */
+struct nb_channel;
+struct uv_loop_s; /* uv_loop_t of libuv */
+
+/* Zero-filled is every default. */
+struct nb_channel_options {
+    uint32_t connections;        /* to each replica, 0: 1; at most 256 */
+    uint32_t max_calls;          /* unanswered at once, 0: 1,024; <= 65,536 */
+    uint32_t max_attempts;       /* of sending a call, hedges apart, 0: 3 */
+    uint32_t timeout_ms;         /* of a call that says none, 0: 30,000 */
+    uint32_t connect_timeout_ms; /* 0: 5,000 */
+    uint32_t max_reply_bytes;    /* 0: 256 MiB; a larger reply ends its
+                                    connection */
+    uint32_t hedge_ms;           /* a call unanswered for so long is also sent
+                                    to another replica; 0: never */
+    uint32_t keepalive_ms;       /* a Ping after so long a silence, 0: 10,000 */
+    uint32_t silence_ms;         /* a connection that owes an answer and is
+                                    silent for so long is closed, 0: 10,000 */
+    uint32_t backoff_ms;         /* before connecting again, 0: 50; doubled */
+    uint32_t backoff_max_ms;     /* each time up to this, 0: 10,000 */
+    uint64_t seed;               /* of the pauses' jitter, 0: one of its own */
+};
+
+/*
+ * Opens a channel with a thread of its own. addresses are as for
+ * nb_client_connect() and copied; options may be NULL. Nobody is waited for: an
+ * address that does not answer is an error of the calls, not of this one.
+ * The caller ends *channel with nb_channel_close().
+ * NB_ERR_INVALID (an address, an option), NB_ERR_NOMEM, -errno.
+ */
+NB_API int nb_channel_open(const char *const *addresses, size_t n_addresses,
+                           const struct nb_channel_options *options,
+                           struct nb_channel **channel, struct nb_errctx *err);
+
+/* The same on the caller's loop, which stays alive until the channel has been
+ * closed. */
+NB_API int nb_channel_open_loop(struct uv_loop_s *loop,
+                                const char *const *addresses,
+                                size_t n_addresses,
+                                const struct nb_channel_options *options,
+                                struct nb_channel **channel,
+                                struct nb_errctx *err);
+
+/*
+ * Ends a channel and frees it; NULL is allowed. Calls that are not done end
+ * with NB_ERR_CANCELLED. With a thread of its own: waits until that has ended;
+ * not to be called from `done`. On a loop: returns at once, and is done when
+ * `closed` (may be NULL) is called; calls end before that.
+ */
+typedef void nb_channel_closed_fn(void *arg);
+NB_API void nb_channel_close(struct nb_channel *channel,
+                             nb_channel_closed_fn *closed, void *arg);
+
+/* Memory of the caller's for values. */
+struct nb_target {
+    void *values; /* any alignment */
+    size_t bytes; /* that there is room for */
+};
+
+/*
+ * Where the values of a call go. With `targets` the block of feature i is
+ * written to targets[i], row after row. With `matrix` all blocks stand side by
+ * side, [rows x sum of dims], and every feature must have as many rows (bags).
+ * Values are of the request's dtype, but rows asked for as NB_PACKED are
+ * decoded to fp32 on the way, with parameters that the channel asks for and
+ * keeps. With neither, values are only there while `done` runs, packed ones as
+ * they came.
+ */
+struct nb_call_options {
+    uint32_t timeout_ms;             /* 0: the channel's */
+    const struct nb_target *targets; /* one a feature, or NULL */
+    const struct nb_target *matrix;  /* one, or NULL */
+    struct nb_block *blocks;         /* to be filled, one a feature, or NULL */
+};
+
+/* How a call ended. All of it is valid while `done` runs. */
+struct nb_outcome {
+    int code;                      /* 0, or why not */
+    uint32_t remote_code;          /* NB_ERR_REMOTE: the server's gRPC code */
+    const char *message;           /* of an error: one line; "" otherwise */
+    const char *address;           /* that answered; NULL: none did */
+    uint64_t version;              /* of the model that answered */
+    size_t n_blocks;               /* lookup, pool: one a feature, or none */
+    const struct nb_block *blocks; /* values lie in the target, if there is one;
+                                      in a matrix, row_bytes is that of it */
+    const void *body;              /* status: as of nb_client_status() */
+    size_t body_bytes;
+};
+
+typedef void nb_done_fn(void *arg, const struct nb_outcome *outcome);
+
+/*
+ * Starts a lookup or a pool. The request, all that it points to, and what the
+ * options (may be NULL) point to are borrowed until `done` is called, which
+ * happens exactly once if this returns 0, and not at all otherwise; the structs
+ * *request and *options themselves may go at once. *ticket (may be NULL) names
+ * the call to nb_channel_cancel().
+ *
+ * NB_ERR_EXHAUSTED: max_calls are unanswered. NB_ERR_INVALID (names the
+ * feature), NB_ERR_NOMEM. `done` gets 0, NB_ERR_REMOTE, NB_ERR_TIMEOUT,
+ * NB_ERR_CANCELLED, NB_ERR_TOO_LARGE (a target is too small for the values, or
+ * a reply is over the limit), NB_ERR_UNSUPPORTED (packed rows of a codec that
+ * is not known here), NB_ERR_NOMEM; and, when max_attempts have failed, what
+ * ended the last connection.
+ */
+NB_API int nb_channel_lookup(struct nb_channel *channel,
+                             const struct nb_request *request,
+                             const struct nb_call_options *options,
+                             nb_done_fn *done, void *arg, uint64_t *ticket,
+                             struct nb_errctx *err);
+NB_API int nb_channel_pool(struct nb_channel *channel,
+                           const struct nb_request *request,
+                           const struct nb_call_options *options,
+                           nb_done_fn *done, void *arg, uint64_t *ticket,
+                           struct nb_errctx *err);
+
+/* Asks one replica for its status. As nb_channel_lookup(). */
+NB_API int nb_channel_status(struct nb_channel *channel, uint32_t timeout_ms,
+                             nb_done_fn *done, void *arg, uint64_t *ticket,
+                             struct nb_errctx *err);
+
+/* The call, if it is not done, ends with NB_ERR_CANCELLED soon. A ticket whose
+ * call is done names nothing any more. */
+NB_API void nb_channel_cancel(struct nb_channel *channel, uint64_t ticket);
+
+/*
+ * The same calls, waited for, on a channel with a thread of its own; not from
+ * `done`. The return value is outcome->code; *outcome (may be NULL) has blocks
+ * if options->blocks is set; its message is in *err. NB_ERR_INVALID besides: a
+ * channel on a loop, which would wait for itself.
+ */
+NB_API int nb_channel_lookup_wait(struct nb_channel *channel,
+                                  const struct nb_request *request,
+                                  const struct nb_call_options *options,
+                                  struct nb_outcome *outcome,
+                                  struct nb_errctx *err);
+NB_API int nb_channel_pool_wait(struct nb_channel *channel,
+                                const struct nb_request *request,
+                                const struct nb_call_options *options,
+                                struct nb_outcome *outcome,
+                                struct nb_errctx *err);
+
+/* What a channel has done since it was opened. From any thread. */
+struct nb_channel_counts {
+    uint64_t calls;      /* taken */
+    uint64_t failed;     /* of these, ended with an error */
+    uint64_t retries;    /* sent again after a loss, or a refusal for now */
+    uint64_t hedges;     /* sent to a second replica */
+    uint64_t hedge_won;  /* of these, the answers that came first */
+    uint64_t connects;   /* connections made */
+    uint64_t losses;     /* connections lost, or not made */
+    uint32_t connected;  /* now */
+    uint32_t unanswered; /* now: calls */
+};
+NB_API void nb_channel_count(struct nb_channel *channel,
+                             struct nb_channel_counts *counts);
 
 #ifdef __cplusplus
 }

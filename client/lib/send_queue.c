@@ -3,6 +3,7 @@
 
 #include "client/lib/send_queue.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,7 +120,8 @@ static int keep_rest(struct send_queue *queue, const struct send_item *item)
     struct send_item at = *item;
     while (left > 0) {
         struct iovec piece = {NULL, 0};
-        gather_item(&at, &piece, 1);
+        size_t n = gather_item(&at, &piece, 1);
+        assert(n == 1 && piece.iov_base != NULL);
         memcpy(rest, piece.iov_base, piece.iov_len);
         rest += piece.iov_len;
         at.sent += piece.iov_len;

@@ -119,14 +119,21 @@ void peer_write(int fd, const void *from, size_t n)
     }
 }
 
-bool peer_read_request(int fd, struct frame_header *header)
+bool peer_read_frame(int fd, struct frame_header *header, void *body,
+                     size_t max)
 {
     uint8_t bytes[FRAME_HEADER_BYTES];
     if (!read_all(fd, bytes, sizeof(bytes)) ||
         frame_header_get(bytes, UINT32_MAX, header, NULL) != 0) {
         return false;
     }
-    return skip(fd, header->body_bytes);
+    size_t n = header->body_bytes < max ? header->body_bytes : max;
+    return read_all(fd, body, n) && skip(fd, header->body_bytes - n);
+}
+
+bool peer_read_request(int fd, struct frame_header *header)
+{
+    return peer_read_frame(fd, header, NULL, 0);
 }
 
 void peer_write_frame(int fd, const struct frame_header *request,
@@ -141,11 +148,13 @@ void peer_write_frame(int fd, const struct frame_header *request,
     peer_write(fd, body, bytes);
 }
 
-void peer_write_rows(int fd, const struct frame_header *request, float value)
+static void write_rows(int fd, const struct frame_header *request, float value,
+                       bool newer)
 {
     const struct block_head head = {.rows = PEER_ROWS,
                                     .dim = PEER_DIM,
                                     .row_bytes = PEER_DIM * sizeof(float)};
+    static const uint8_t field[] = {0x9a, 0x06, 1, 'x'}; /* number 99, "x" */
     uint8_t body[256];
     uint64_t bytes;
     blocks_bytes(&head, 1, 1, sizeof(body), &bytes);
@@ -156,7 +165,20 @@ void peer_write_rows(int fd, const struct frame_header *request, float value)
         memcpy(values + i * sizeof(value), &value, sizeof(value));
     }
     blocks_end(&writer, 0);
-    peer_write_frame(fd, request, FRAME_REPLY, body, bytes);
+    memcpy(body + bytes, field, sizeof(field));
+    peer_write_frame(fd, request, FRAME_REPLY, body,
+                     bytes + (newer ? sizeof(field) : 0));
+}
+
+void peer_write_rows(int fd, const struct frame_header *request, float value)
+{
+    write_rows(fd, request, value, false);
+}
+
+void peer_write_newer_rows(int fd, const struct frame_header *request,
+                           float value)
+{
+    write_rows(fd, request, value, true);
 }
 
 void peer_write_error(int fd, const struct frame_header *request, uint32_t code,

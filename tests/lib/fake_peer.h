@@ -26,6 +26,10 @@ void peer_stop(void);
 /* For scripts. Reads one request, body included; false at the end. */
 bool peer_read_request(int fd, struct frame_header *header);
 
+/* The same, and keeps the first `max` bytes of the body. */
+bool peer_read_frame(int fd, struct frame_header *header, void *body,
+                     size_t max);
+
 /* Writes all of it, or as much as the client takes. */
 void peer_write(int fd, const void *from, size_t n);
 
@@ -39,6 +43,10 @@ void peer_write_error(int fd, const struct frame_header *request, uint32_t code,
 #define PEER_ROWS 3
 #define PEER_DIM  2
 void peer_write_rows(int fd, const struct frame_header *request, float value);
+
+/* The same of a server that has more to say: with a field that is not known. */
+void peer_write_newer_rows(int fd, const struct frame_header *request,
+                           float value);
 
 /* Reads until the client has gone. */
 void peer_drain(int fd);
