@@ -61,6 +61,7 @@ PROTO_FLAGS   = $(call once,PROTO_FLAGS,--cflags libprotobuf-c)
 PROTO_LIBS    = $(call once,PROTO_LIBS,--libs libprotobuf-c)
 STORAGE_LIBS  = $(call once,STORAGE_LIBS,--libs libxxhash jansson zlib)
 CHECK_LIBS    = $(call once,CHECK_LIBS,--libs check)
+HTTP_LIBS     = $(call once,HTTP_LIBS,--libs libmicrohttpd)
 
 # -ffp-contract=off stands after the user's CFLAGS: kernels spell fma out, and
 # are the same bits on every instruction set only if nothing else contracts.
@@ -186,7 +187,7 @@ SERVER_ARCHIVES := $(BUILD)/libserver.a $(BUILD)/libstorage.a \
                    $(BUILD)/libproto.a $(LIB).a
 CLI_ARCHIVES    := $(BUILD)/libcli.a $(BUILD)/libstorage.a $(CLIENT_LIB).a \
                    $(LIB).a
-SERVER_LIBS = $(UV_LIBS) $(PROTO_LIBS) $(STORAGE_LIBS) -lm
+SERVER_LIBS = $(UV_LIBS) $(HTTP_LIBS) $(PROTO_LIBS) $(STORAGE_LIBS) -lm
 CLI_LIBS    = $(PROTO_LIBS) $(STORAGE_LIBS) -lm
 
 $(BUILD)/nibbled: $(BUILD)/server/nibbled.o $(SERVER_ARCHIVES)
@@ -226,6 +227,8 @@ $(BUILD)/.sources: FORCE
 FORCE:
 
 NEEDS_PROTO := $(PROTO_OBJ) $(SERVER_OBJ) $(CLIENT_OBJ) $(CLI_OBJ)
+# It holds that file.
+$(BUILD)/server/admin_page.o: server/admin_page.html
 $(BUILD)/server/%.o $(BUILD)/client/lib/%.o $(BUILD)/tests/%.o: \
     private EXTRA = $(UV_FLAGS) $(PROTO_FLAGS)
 $(BUILD)/proto/%.o $(BUILD)/client/%.o: private EXTRA = $(PROTO_FLAGS)
@@ -262,7 +265,7 @@ PY_CLIENT := $(BUILD)/python/nibble_client/nibble_pb2.py
 
 TEST_ARCHIVES := $(BUILD)/libtest.a $(BUILD)/libserver.a $(BUILD)/libcli.a \
                  $(BUILD)/libstorage.a $(CLIENT_LIB).a $(LIB).a
-TEST_LIBS = $(UV_LIBS) $(PROTO_LIBS) $(STORAGE_LIBS) $(CHECK_LIBS) -lm
+TEST_LIBS = $(UV_LIBS) $(HTTP_LIBS) $(PROTO_LIBS) $(STORAGE_LIBS) $(CHECK_LIBS) -lm
 
 # Linked as a user of the installed libraries links.
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard client/lib/examples/*.c))

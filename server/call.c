@@ -93,8 +93,10 @@ static void commit(struct call *call, enum frame_kind kind)
         .request_id = call->request_id,
         .body_bytes = call->body_bytes,
     };
+    size_t bytes = FRAME_HEADER_BYTES + (size_t)call->body_bytes;
     frame_header_put(call->frame, &header);
-    outq_commit(call->out, FRAME_HEADER_BYTES + (size_t)call->body_bytes);
+    outq_commit(call->out, bytes);
+    counter_add(&call->service->counters->unsent_bytes, bytes);
 }
 
 bool call_send_reply(struct call *call)

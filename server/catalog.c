@@ -13,6 +13,8 @@ struct catalog {
     _Atomic unsigned n_refs;
     size_t n;
     struct catalog_entry *entries; /* sorted by name */
+    size_t n_events;
+    struct catalog_event events[CATALOG_EVENTS];
 };
 
 int catalog_create(struct catalog **catalog)
@@ -92,6 +94,52 @@ int catalog_add_entry(struct catalog *catalog,
     return 0;
 }
 
+static const struct catalog_reload *reload_of(const struct catalog *catalog,
+                                              const char *name)
+{
+    size_t at = position(catalog, name);
+    return at < catalog->n && strcmp(name_at(catalog, at), name) == 0
+               ? &catalog->entries[at].reload
+               : NULL;
+}
+
+/* An entry is replaced for other reasons, too. */
+static bool is_event(const struct catalog *catalog, const char *name,
+                     const struct catalog_reload *reload)
+{
+    const struct catalog_reload *old = reload_of(catalog, name);
+    return reload->result != RELOAD_NONE &&
+           (old == NULL || old->result != reload->result ||
+            old->at_unix_ms != reload->at_unix_ms ||
+            old->version != reload->version);
+}
+
+static void copy_events(const struct catalog *from, const char *name,
+                        const struct catalog_entry *entry, struct catalog *to)
+{
+    if (entry != NULL && is_event(from, name, &entry->reload)) {
+        struct catalog_event *event = &to->events[to->n_events++];
+        snprintf(event->model, sizeof(event->model), "%s", name);
+        event->reload = entry->reload;
+    }
+    for (size_t i = 0; i < from->n_events && to->n_events < CATALOG_EVENTS;
+         i++) {
+        to->events[to->n_events++] = from->events[i];
+    }
+}
+
+size_t catalog_n_events(const struct catalog *catalog)
+{
+    return catalog->n_events;
+}
+
+const struct catalog_event *catalog_event_at(const struct catalog *catalog,
+                                             size_t i)
+{
+    assert(i < catalog->n_events);
+    return &catalog->events[i];
+}
+
 int catalog_replace(const struct catalog *catalog, const char *name,
                     const struct catalog_entry *entry, struct catalog **copy)
 {
@@ -109,6 +157,7 @@ int catalog_replace(const struct catalog *catalog, const char *name,
         catalog_unref(made);
         return rv;
     }
+    copy_events(catalog, name, entry, made);
     *copy = made;
     return 0;
 }

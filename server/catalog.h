@@ -16,6 +16,7 @@
 
 #include "quant/nibble.h"
 #include "server/table_set.h"
+#include "storage/repo_name.h"
 
 struct catalog;
 
@@ -58,6 +59,14 @@ struct catalog_entry {
     struct catalog_reload reload;
 };
 
+/* The last of them are remembered, of all models. */
+#define CATALOG_EVENTS 16
+
+struct catalog_event {
+    char model[REPO_NAME_MAX + 1];
+    struct catalog_reload reload;
+};
+
 /* An empty one with one reference. NB_ERR_NOMEM. */
 int catalog_create(struct catalog **catalog);
 
@@ -71,7 +80,8 @@ int catalog_add_entry(struct catalog *catalog,
                       const struct catalog_entry *entry);
 
 /* A copy, one reference, in which `entry` stands in place of the model called
- * `name`, if there is one; NULL: nothing does. NB_ERR_NOMEM. */
+ * `name`, if there is one; NULL: nothing does. What is new of its reload
+ * becomes the newest event. NB_ERR_NOMEM. */
 int catalog_replace(const struct catalog *catalog, const char *name,
                     const struct catalog_entry *entry, struct catalog **copy);
 
@@ -82,6 +92,11 @@ void catalog_unref(struct catalog *catalog);
 /* Models in order of their names. */
 size_t catalog_n(const struct catalog *catalog);
 const struct catalog_entry *catalog_at(const struct catalog *catalog, size_t i);
+
+/* The last things that came of looking for versions, the newest first. */
+size_t catalog_n_events(const struct catalog *catalog);
+const struct catalog_event *catalog_event_at(const struct catalog *catalog,
+                                             size_t i);
 
 /* NULL if there is no model of that name; an empty one means the only model
  * that is served, and is NULL if there are more. */

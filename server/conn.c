@@ -123,6 +123,7 @@ static void sent(struct conn *conn, size_t bytes)
     struct service *service = conn->session.service;
     outq_consume(&conn->session.out, bytes);
     counter_add(&service->counters->bytes_sent, bytes);
+    counter_add(&service->counters->unsent_bytes, -(uint64_t)bytes);
 }
 
 static unsigned gather(const struct conn *conn, uv_buf_t *bufs, unsigned max)

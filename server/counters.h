@@ -26,8 +26,9 @@ enum method_index {
     COUNTER(connections_refused)  /* over --max-connections */                 \
     COUNTER(bytes_received)                                                    \
     COUNTER(bytes_sent)                                                        \
-    COUNTER(bad_frames) /* connections closed for broken framing or timeouts   \
-                         */
+    COUNTER(unsent_bytes) /* of replies, now */                                \
+    COUNTER(bad_frames)   /* connections closed for broken framing or timeouts \
+                           */
 
 /* Codes of answers: gRPC's, of which 0 is success. */
 #define N_CODES 17

@@ -21,10 +21,12 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "server/address_file.h"
+#include "server/admin.h"
 #include "server/descriptors.h"
 #include "server/listen_socket.h"
 #include "server/log.h"
@@ -52,6 +54,7 @@ struct server {
     uv_signal_t sighup;
     struct catalog *first;     /* a reference, until the loops run */
     struct follower *follower; /* borrowed; NULL: none */
+    struct admin *admin;       /* NULL: none */
     struct repo_watch *watch;  /* likewise */
     uv_async_t stopped;
     _Atomic unsigned n_running;
@@ -221,6 +224,7 @@ static int limit_conns(struct server *server, struct nb_errctx *err)
     uint64_t spare =
         SPARE_DESCRIPTORS + (LOOP_DESCRIPTORS + 1) * (uint64_t)server->n_loops;
     uint64_t max = server->options->max_connections;
+    spare += server->options->admin[0] != '\0' ? ADMIN_DESCRIPTORS : 0;
     if (left < spare + 2) {
         return nb_fail(err, -EMFILE,
                        "cannot start: %llu file descriptors are left of the "
@@ -297,6 +301,27 @@ static void stop_reloading(struct server *server)
     }
 }
 
+static int start_admin(struct server *server, struct nb_errctx *err)
+{
+    const char *address = server->options->admin;
+    const struct admin_source source = {
+        .common = &server->service,
+        .follower = server->follower,
+        .files = server->first,
+        .now_ns = uv_hrtime,
+    };
+    char bound[LISTEN_ADDRESS_TEXT];
+    struct log_text quoted;
+    if (address[0] == '\0') {
+        return 0;
+    }
+    int rv = admin_start(address, &source, bound, &server->admin, err);
+    if (rv == 0) {
+        log_info("admin", "address=%s", log_quote(bound, &quoted));
+    }
+    return rv;
+}
+
 /* ---- signals --------------------------------------------------------- */
 
 static void close_handles(struct server *server)
@@ -335,6 +360,7 @@ static void on_stopped(uv_async_t *async)
 static void begin_drain(struct server *server)
 {
     server->draining = true;
+    atomic_store(&server->service.draining, true);
     order_loops(server, loop_drain);
     uv_async_send(&server->stopped); /* there may be no loop to end */
 }
@@ -441,7 +467,8 @@ static int announce(struct server *server, struct nb_errctx *err)
                               server->n_addresses, &server->address_file, err);
 }
 
-/* The loops hold it, as long as they answer from it. */
+/* The loops hold it as long as they answer from it; without a follower, the
+ * admin tells of it until the end. */
 static void drop_first(struct server *server)
 {
     catalog_unref(server->first);
@@ -477,19 +504,32 @@ static int serve(struct server *server, struct nb_errctx *err)
         rv = start_reloading(server, err);
     }
     if (rv == 0) {
+        rv = start_admin(server, err);
+    }
+    if (rv == 0) {
         rv = announce(server, err);
     }
     if (rv != 0) {
         begin_drain(server);
     }
-    drop_first(server);
+    if (server->follower != NULL) {
+        drop_first(server);
+    }
     uv_run(&server->uv, UV_RUN_DEFAULT);
     int closed = uv_loop_close(&server->uv);
     assert(closed == 0); /* every handle was closed */
     (void)closed;
+    admin_stop(server->admin);
     remove_socket_files(server);
     remove_address_file(server);
     return rv;
+}
+
+static uint64_t unix_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static int allocate(struct server *server)
@@ -526,7 +566,8 @@ int server_run(const struct options *options, struct catalog *catalog,
         .service = {.options = options,
                     .budget = &server.budget,
                     .n_loops = server_loops(options),
-                    .started_ns = uv_hrtime()},
+                    .started_ns = uv_hrtime(),
+                    .started_unix_ms = unix_ms()},
         .common = {.service = &server.service,
                    .stopped = on_loop_stopped,
                    .stopped_arg = &server},

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "proto/nibble.pb-c.h"
+#include "server/status_fill.h"
 
 /* Buffers a loop keeps for reuse: some hundred of the largest replies of the
  * published profiles, and never most of what there is. */
@@ -17,12 +17,6 @@ static size_t keep_bytes(const struct service_common *common)
     return share < KEEP_BYTES ? share : KEEP_BYTES;
 }
 
-/* A message, the pointer to it, and what alignment costs. */
-#define MODEL_STATUS_BYTES                                                     \
-    (sizeof(Nibble__V1__ModelStatus) + sizeof(Nibble__V1__ReloadStatus) +      \
-     (CATALOG_KEPT_MAX + 1) * sizeof(uint64_t) + 128)
-#define TABLE_STATUS_BYTES (sizeof(Nibble__V1__TableStatus) + sizeof(void *))
-
 /*
  * What decoding a request takes at most. protobuf-c turns one byte of packed
  * lengths into four, the rest of a body grows less; a feature is a message of
@@ -31,22 +25,17 @@ static size_t keep_bytes(const struct service_common *common)
  * by one where they could be packed also find room, up to this bound. Status
  * builds its reply there, however small requests may be.
  */
-static size_t arena_bytes(const struct options *options,
+static size_t arena_bytes(const struct service_common *common,
                           const struct catalog *catalog)
 {
-    size_t bytes =
-        65536 + 5 * options->max_frame_bytes + 512 * options->max_features;
-    for (size_t i = 0; i < catalog_n(catalog); i++) {
-        bytes +=
-            MODEL_STATUS_BYTES +
-            TABLE_STATUS_BYTES * table_set_n(catalog_at(catalog, i)->tables);
-    }
-    return bytes;
+    const struct options *options = common->options;
+    return 65536 + 5 * options->max_frame_bytes + 512 * options->max_features +
+           status_arena_bytes(common, catalog);
 }
 
 void service_switch(struct service *service, struct catalog *catalog)
 {
-    size_t bytes = arena_bytes(service->options, catalog);
+    size_t bytes = arena_bytes(service->common, catalog);
     if (bytes > service->arena.capacity) {
         /* Without the room, a status of all models may be refused; nothing
          * else takes it. */
@@ -72,7 +61,7 @@ int service_init(struct service *service, const struct service_common *common,
     if (service->scratch == NULL) {
         return NB_ERR_NOMEM;
     }
-    int rv = arena_init(&service->arena, arena_bytes(common->options, catalog));
+    int rv = arena_init(&service->arena, arena_bytes(common, catalog));
     if (rv != 0) {
         free(service->scratch);
         return rv;

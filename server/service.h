@@ -6,6 +6,8 @@
 #ifndef NB_SERVER_SERVICE_H
 #define NB_SERVER_SERVICE_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +24,8 @@ struct service_common {
     struct buf_budget *budget; /* of the buffers of all loops */
     unsigned n_loops;
     uint64_t started_ns;
+    uint64_t started_unix_ms;
+    _Atomic bool draining; /* no new connections, and then the end */
 };
 
 struct service {

@@ -24,6 +24,8 @@ void session_init(struct session *session, struct service *service)
 
 void session_fini(struct session *session)
 {
+    counter_add(&session->service->counters->unsent_bytes,
+                -(uint64_t)session->out.bytes);
     outq_fini(&session->out);
     buf_give(&session->service->pool, session->in);
     session->in = NULL;

@@ -156,6 +156,46 @@ START_TEST(versions_are_found_by_number)
 }
 END_TEST
 
+/* Replaces the model `name` by an entry with that reload. */
+static void replace(const char *name, enum reload_result result,
+                    uint64_t version, uint64_t at_unix_ms)
+{
+    struct catalog *copy;
+    struct catalog_entry entry = {.choice = CATALOG_LATEST,
+                                  .reload = {.result = result,
+                                             .version = version,
+                                             .at_unix_ms = at_unix_ms}};
+    ck_assert_int_eq(table_set_create(name, version, 1, &entry.tables), 0);
+    ck_assert_int_eq(catalog_replace(catalog, name, &entry, &copy), 0);
+    table_set_unref(entry.tables);
+    catalog_unref(catalog);
+    catalog = copy;
+}
+
+START_TEST(events_are_remembered_newest_first)
+{
+    ck_assert_uint_eq(catalog_n_events(catalog), 0);
+    replace("m", RELOAD_LOADED, 1, 1000);
+    replace("m", RELOAD_LOADED, 1, 1000); /* replaced for another reason */
+    replace("n", RELOAD_NONE, 1, 0);
+    ck_assert_uint_eq(catalog_n_events(catalog), 1);
+    replace("n", RELOAD_FAILED, 2, 2000);
+    ck_assert_uint_eq(catalog_n_events(catalog), 2);
+    ck_assert_str_eq(catalog_event_at(catalog, 0)->model, "n");
+    ck_assert_int_eq(catalog_event_at(catalog, 0)->reload.result,
+                     RELOAD_FAILED);
+    ck_assert_str_eq(catalog_event_at(catalog, 1)->model, "m");
+    for (uint64_t i = 1; i <= CATALOG_EVENTS; i++) {
+        replace("m", RELOAD_LOADED, 10 + i, 2000 + i);
+    }
+    ck_assert_uint_eq(catalog_n_events(catalog), CATALOG_EVENTS);
+    ck_assert_uint_eq(catalog_event_at(catalog, 0)->reload.version,
+                      10 + CATALOG_EVENTS);
+    ck_assert_uint_eq(
+        catalog_event_at(catalog, CATALOG_EVENTS - 1)->reload.version, 11);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("catalog");
@@ -167,6 +207,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, references_keep_the_models);
     tcase_add_test(tcase, a_copy_with_another_entry);
     tcase_add_test(tcase, versions_are_found_by_number);
+    tcase_add_test(tcase, events_are_remembered_newest_first);
     suite_add_tcase(suite, tcase);
     return suite;
 }
