@@ -320,6 +320,14 @@ run-tests:
 	@$(PYTHON) tests/lib/run_tests.py --build $(BUILD) --jobs $(JOBS) \
 	    $(if $(ONLY),--only $(ONLY)) $(TEST_BIN) $(FUZZ_BIN) $(TEST_PY)
 
+## check-browser: the server's page in headless Chromium; leaves a picture
+check-browser: $(PY_PROTO)
+	@scripts/deps.sh build test browser
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@NB_BUILD=$(BUILD) PYTHONPATH=tests/lib:$(BUILD)/gen/py \
+	    $(PYTHON) tests/browser_check.py
+	@echo "a picture: $(BUILD)/page.png"
+
 # The same results without AVX-512, without AVX2.
 SWEEP_BIN := $(filter $(BUILD)/tests/unit/% $(BUILD)/tests/property/%, \
              $(TEST_BIN))
@@ -430,7 +438,7 @@ clean:
 	rm -rf build
 
 .PHONY: all deps demo check bench losses help libnibble python tests run-tests \
-    check-isa-sweep check-neon lint check-format format check-deps check-headers check-isa \
+    check-isa-sweep check-browser check-neon lint check-format format check-deps check-headers check-isa \
     check-abi tidy \
     $(TIDY) install uninstall installcheck clean FORCE
 .SECONDARY:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that are missing, by name: deps.sh [SET...]
-# Sets: build (the default), test, lint.
+# Sets: build (the default), test, lint, browser.
 set -eu
 
 build="pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler
@@ -9,6 +9,7 @@ libmicrohttpd-dev"
 test="check python3 python3-protobuf python3-numpy gcc-aarch64-linux-gnu
 libc6-dev-arm64-cross qemu-user"
 lint="clang-format clang-tidy"
+browser="chromium"
 
 missing=
 for set in "${@:-build}"; do
@@ -16,8 +17,9 @@ for set in "${@:-build}"; do
     build) packages=$build ;;
     test) packages=$test ;;
     lint) packages=$lint ;;
+    browser) packages=$browser ;;
     *)
-        echo "deps.sh: no set called '$set' (build, test, lint)" >&2
+        echo "deps.sh: no set called '$set' (build, test, lint, browser)" >&2
         exit 2
         ;;
     esac
