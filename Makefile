@@ -275,7 +275,8 @@ tests: $(TEST_BIN) $(FUZZ_BIN) $(PY_PROTO) $(PY_CLIENT) $(EXAMPLES) \
 
 $(EXAMPLES): %: %.o $(LIB).so $(CLIENT_LIB).so
 	$(call say,LD)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< -L$(BUILD) -lnibble-client -lnibble
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< -L$(BUILD) -lnibble-client -lnibble \
+	    $(UV_LIBS)
 
 # In tests named so the calls that tests/lib/faults.c wraps can be made to fail.
 FAULTS := malloc calloc realloc strdup strndup XXH3_createState open openat \

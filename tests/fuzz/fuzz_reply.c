@@ -4,7 +4,7 @@
 /*
  * What a hostile server can send: the bytes are a stream of frames, read in
  * chunks whose size the first byte says; bodies are read as the reply to a
- * fixed lookup, to a fixed pool and as an error.
+ * fixed lookup, to a fixed pool and as an error; what passes is placed.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,6 +15,7 @@
 #include "client/lib/remote_error.h"
 #include "client/lib/reply_blocks.h"
 #include "client/lib/reply_buffer.h"
+#include "client/lib/reply_place.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,6 +40,27 @@ static void touch(const struct nb_reply *reply)
     (void)sink;
 }
 
+/* To memory that may be too small, with parameters that may not fit. */
+static void place(struct reply_blocks *blocks, const struct nb_reply *reply)
+{
+    static const float means[NB_DIM_MAX];
+    static const struct nb_params params = {.column_mean = means};
+    const size_t bytes = 96;
+    uint8_t *memory = malloc(bytes);
+    const struct nb_target to = {memory, memory != NULL ? bytes : 0};
+    for (int i = 0; i < 4; i++) {
+        const struct reply_target target = {
+            .targets = i < 2 ? &to : NULL,
+            .matrix = i < 2 ? NULL : &to,
+        };
+        struct nb_block first = blocks->blocks[0];
+        struct nb_errctx err;
+        (void)reply_place(&first, reply->n_blocks, 0, &target,
+                          i % 2 == 0 ? &params : NULL, &err);
+    }
+    free(memory);
+}
+
 static void read_body(const struct frame_header *header, const uint8_t *body)
 {
     /* A copy of its own: reading past its end is found out. */
@@ -59,6 +81,7 @@ static void read_body(const struct frame_header *header, const uint8_t *body)
             if (reply_blocks_read(&blocks, copy, header->body_bytes, &request,
                                   pool != 0, &reply, &err) == 0) {
                 touch(&reply);
+                place(&blocks, &reply);
             }
         }
     }

@@ -5,6 +5,7 @@
 
 #include <check.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,9 @@ static void *run_listener(void *arg)
     struct fake_server *server = arg;
     int fd;
     while ((fd = accept(server->listener, NULL, NULL)) >= 0) {
+        /* The peer_ functions write headers and bodies apart. */
+        int on = 1;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         if (server->n_conns == FAKE_CONNS_MAX) {
             abort(); /* check's own assertions allocate */
         }
@@ -80,6 +84,12 @@ void fake_server_wait(struct fake_server *server, int fd)
     struct pollfd wait = {.fd = fd, .events = POLLRDHUP};
     while (!server->gate && poll(&wait, 1, 1) == 0) {
     }
+}
+
+void fake_server_wait_end(int fd)
+{
+    struct pollfd wait = {.fd = fd, .events = POLLRDHUP};
+    (void)poll(&wait, 1, -1);
 }
 
 void fake_answer(struct fake_server *server, int fd,

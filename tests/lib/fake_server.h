@@ -49,6 +49,9 @@ void fake_server_stop(struct fake_server *server);
 /* For scripts: until the gate is opened, or the client has gone. */
 void fake_server_wait(struct fake_server *server, int fd);
 
+/* Until the client has gone; reads nothing. */
+void fake_server_wait_end(int fd);
+
 /* A script: answers every request with rows of `value`, and Pings. */
 void fake_serve(struct fake_server *server, int fd, unsigned nth);
 

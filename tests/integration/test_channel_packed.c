@@ -1,0 +1,226 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* Packed rows whose parameters the channel has to ask for: once, again when
+ * they change, and in vain. */
+#include <string.h>
+
+#include "client/lib/nibble_client.h"
+#include "proto/blocks.h"
+#include "proto/nibble.pb-c.h"
+#include "proto/rpc_code.h"
+#include "quant/bytes.h"
+#include "tests/lib/channel_fixture.h"
+#include "tests/lib/run_suite.h"
+
+/* Rows of q4 with fp16 scales: codes 1 and 2, scale 1, bias 0. */
+#define ROW_BYTES 5
+
+static struct channel_fixture fixture;
+static struct fake_server server;
+static struct fixture_call calls[8];
+
+/* What the server says; rows tell `id`, the status `told_id`. */
+static struct {
+    atomic_uint id;
+    atomic_uint told_id;
+    atomic_uint n_status;
+    atomic_uint n_refusals; /* of the status, to come */
+    atomic_bool id_runs;    /* a new one for every reply */
+} world;
+
+static void write_packed(int fd, const struct frame_header *request)
+{
+    const struct block_head head = {.rows = PEER_ROWS,
+                                    .dim = PEER_DIM,
+                                    .dtype = NB_PACKED,
+                                    .row_bytes = ROW_BYTES,
+                                    .codec = 1,
+                                    .params = world.id};
+    uint8_t body[256];
+    uint64_t bytes;
+    blocks_bytes(&head, 1, 3, sizeof(body), &bytes);
+    struct blocks_writer writer;
+    blocks_begin(&writer, body, 3);
+    uint8_t *row = blocks_add(&writer, &head);
+    for (int i = 0; i < PEER_ROWS; i++, row += ROW_BYTES) {
+        row[0] = 0x21;
+        put_u16(row + 1, 0x3c00);
+        put_u16(row + 3, 0);
+    }
+    blocks_end(&writer, 0);
+    world.id += world.id_runs;
+    peer_write_frame(fd, request, FRAME_REPLY, body, bytes);
+}
+
+static void write_params(int fd, const struct frame_header *request)
+{
+    float means[PEER_DIM] = {100, 200};
+    Nibble__V1__TableParams params = NIBBLE__V1__TABLE_PARAMS__INIT;
+    Nibble__V1__StatusReply reply = NIBBLE__V1__STATUS_REPLY__INIT;
+    params.version = 3;
+    params.codec = 1;
+    params.dim = PEER_DIM;
+    params.params = world.told_id;
+    params.n_column_mean = PEER_DIM;
+    params.column_mean = means;
+    reply.params = &params;
+    uint8_t body[256];
+    size_t bytes = nibble__v1__status_reply__pack(&reply, body);
+    peer_write_frame(fd, request, FRAME_REPLY, body, bytes);
+}
+
+static void serve_packed(struct fake_server *of, int fd, unsigned nth)
+{
+    (void)nth;
+    struct frame_header request;
+    while (peer_read_request(fd, &request)) {
+        of->n_requests++;
+        if (request.method == FRAME_METHOD_lookup) {
+            write_packed(fd, &request);
+        } else if (world.n_refusals > 0) {
+            world.n_refusals--;
+            world.n_status++;
+            peer_write_error(fd, &request, RPC_NOT_FOUND, "version: gone");
+        } else {
+            world.n_status++;
+            write_params(fd, &request);
+        }
+    }
+}
+
+static void setup(void)
+{
+    memset(&server, 0, sizeof(server));
+    memset(calls, 0, sizeof(calls));
+    world.id = world.told_id = 7;
+    world.n_status = world.n_refusals = 0;
+    world.id_runs = false;
+    fake_server_start(&server, serve_packed);
+    fixture_channel_open(&fixture, NULL, server.address, NULL);
+}
+
+static void teardown(void)
+{
+    fixture_channel_close(&fixture);
+    fake_server_stop(&server);
+}
+
+static struct nb_request packed_request(void)
+{
+    struct nb_request request = fixture_request;
+    request.dtype = NB_PACKED;
+    return request;
+}
+
+/* Rows of the table to the call's values. */
+static void look_up(struct fixture_call *call, bool matrix)
+{
+    const struct nb_request request = packed_request();
+    *call = (struct fixture_call){.n_done = 0};
+    call->target = (struct nb_target){call->values, sizeof(call->values)};
+    const struct nb_call_options options = {
+        .targets = matrix ? NULL : &call->target,
+        .matrix = matrix ? &call->target : NULL,
+    };
+    ck_assert_int_eq(nb_channel_lookup(fixture.channel, &request, &options,
+                                       fixture_done, call, NULL, NULL),
+                     0);
+    fixture_run(&fixture, call, 1);
+}
+
+static void check_values(const struct fixture_call *call, float first,
+                         float second)
+{
+    ck_assert_msg(call->code == 0, "%s", call->message);
+    for (size_t i = 0; i < PEER_ROWS; i++) {
+        ck_assert_float_eq(call->values[2 * i], first);
+        ck_assert_float_eq(call->values[2 * i + 1], second);
+    }
+}
+
+START_TEST(parameters_are_asked_for_once)
+{
+    look_up(&calls[0], false);
+    check_values(&calls[0], 101, 202);
+    look_up(&calls[1], true);
+    check_values(&calls[1], 101, 202);
+    ck_assert_uint_eq(world.n_status, 1);
+    world.id = world.told_id = 8; /* quantized anew */
+    look_up(&calls[2], false);
+    check_values(&calls[2], 101, 202);
+    ck_assert_uint_eq(world.n_status, 2);
+    world.id = 7; /* of an older version: still known */
+    look_up(&calls[3], false);
+    check_values(&calls[3], 101, 202);
+    ck_assert_uint_eq(world.n_status, 2);
+    world.id = 0; /* a table that has none */
+    look_up(&calls[4], false);
+    check_values(&calls[4], 1, 2);
+    ck_assert_uint_eq(world.n_status, 2);
+    ck_assert_uint_eq(fixture_counts(&fixture).retries, 0);
+}
+END_TEST
+
+START_TEST(without_a_target_rows_stay_packed)
+{
+    const struct nb_request request = packed_request();
+    ck_assert_int_eq(nb_channel_lookup(fixture.channel, &request, NULL,
+                                       fixture_done, &calls[0], NULL, NULL),
+                     0);
+    fixture_run(&fixture, calls, 1);
+    ck_assert_int_eq(calls[0].code, 0);
+    ck_assert_mem_eq(&calls[0].value, "\x21\x00\x3c\x00", 4);
+    ck_assert_uint_eq(world.n_status, 0);
+}
+END_TEST
+
+START_TEST(a_version_that_goes_meanwhile)
+{
+    world.n_refusals = 1;
+    look_up(&calls[0], false);
+    check_values(&calls[0], 101, 202);
+    ck_assert_uint_eq(world.n_status, 2);
+    ck_assert_uint_eq(server.n_requests, 4); /* twice both */
+    ck_assert_uint_eq(fixture_counts(&fixture).retries, 1);
+}
+END_TEST
+
+START_TEST(parameters_that_change_for_ever)
+{
+    world.id_runs = true;
+    look_up(&calls[0], false);
+    ck_assert_int_eq(calls[0].code, 0); /* the first ones were right */
+    world.told_id = 1;
+    look_up(&calls[1], false);
+    ck_assert_int_eq(calls[1].code, NB_ERR_REMOTE);
+    ck_assert_ptr_nonnull(strstr(calls[1].message, "change while"));
+    ck_assert_uint_eq(world.n_status, 4); /* max_attempts is 3 */
+    ck_assert_uint_eq(fixture_counts(&fixture).losses, 0);
+}
+END_TEST
+
+START_TEST(a_table_that_is_gone)
+{
+    world.n_refusals = 9;
+    look_up(&calls[0], false);
+    ck_assert_int_eq(calls[0].code, NB_ERR_REMOTE);
+    ck_assert_ptr_nonnull(strstr(calls[0].message, "version: gone"));
+    ck_assert_uint_eq(world.n_status, 3);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("channel_packed");
+    TCase *tcase = tcase_create("packed");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, parameters_are_asked_for_once);
+    tcase_add_test(tcase, without_a_target_rows_stay_packed);
+    tcase_add_test(tcase, a_version_that_goes_meanwhile);
+    tcase_add_test(tcase, parameters_that_change_for_ever);
+    tcase_add_test(tcase, a_table_that_is_gone);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
