@@ -16,6 +16,7 @@ PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+MANDIR     ?= $(PREFIX)/share/man
 JOBS       ?= 2
 # Warnings are errors where CI is set.
 WERROR     ?= $(if $(CI),1)
@@ -406,10 +407,11 @@ PC_SED := sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
 ## install: to PREFIX (/usr/local), below DESTDIR
 install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(INCLUDEDIR) \
-	    $(DESTDIR)$(LIBDIR)/pkgconfig
+	    $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(MANDIR)/man3
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)
 	install -m 644 quant/nibble.h client/lib/nibble_client.h \
 	    $(DESTDIR)$(INCLUDEDIR)
+	install -m 644 client/lib/nibble_client.3 $(DESTDIR)$(MANDIR)/man3
 	install -m 644 $(LIB).a $(CLIENT_LIB).a $(DESTDIR)$(LIBDIR)
 	install -m 755 $(LIB).so.$(VERSION) $(CLIENT_LIB).so.$(VERSION) \
 	    $(DESTDIR)$(LIBDIR)
@@ -428,7 +430,8 @@ uninstall:
 	    $(addprefix $(DESTDIR)$(INCLUDEDIR)/,nibble.h nibble_client.h) \
 	    $(DESTDIR)$(LIBDIR)/libnibble.* $(DESTDIR)$(LIBDIR)/libnibble-client.* \
 	    $(DESTDIR)$(LIBDIR)/pkgconfig/libnibble.pc \
-	    $(DESTDIR)$(LIBDIR)/pkgconfig/libnibble-client.pc
+	    $(DESTDIR)$(LIBDIR)/pkgconfig/libnibble-client.pc \
+	    $(DESTDIR)$(MANDIR)/man3/nibble_client.3
 
 ## installcheck: stage an install and build a consumer against it
 installcheck: all

@@ -19,7 +19,14 @@ int main(void)
     struct nb_errctx err;
     int rv = nb_client_connect("not an address", NULL, &client, &err);
     printf("%s, %s\n", nb_version(), nb_strerror(rv));
-    return rv == NB_ERR_INVALID ? 0 : 1;
+    const char *nobody = "127.0.0.1:1";
+    struct nb_channel *channel = NULL;
+    if (rv != NB_ERR_INVALID ||
+        nb_channel_open(&nobody, 1, NULL, &channel, &err) != 0) {
+        return 1;
+    }
+    nb_channel_close(channel, NULL, NULL);
+    return 0;
 }
 EOF
 export PKG_CONFIG_PATH="$stage/opt/nibble/lib/pkgconfig"
@@ -29,6 +36,7 @@ export PKG_CONFIG_SYSROOT_DIR="$stage"
     $(pkg-config --cflags --libs libnibble-client) \
     -Wl,-rpath-link,"$stage/opt/nibble/lib"
 LD_LIBRARY_PATH="$stage/opt/nibble/lib" "$stage/consumer"
+test -s "$stage/opt/nibble/share/man/man3/nibble_client.3"
 "$stage/opt/nibble/bin/nibble" --version
 "$stage/opt/nibble/bin/nibbled" --version
 "$make" --no-print-directory -s uninstall PREFIX=/opt/nibble DESTDIR="$stage"

@@ -72,6 +72,15 @@ class ExamplesTest(nibble_test.TestCase):
         self.assertEqual(got.returncode, 1)
         self.assertIn("HOST:PORT", got.stderr)
 
+    def test_the_manual_names_every_function(self):
+        with open("client/lib/libnibble-client.abi") as file:
+            names = file.read().split()
+        with open("client/lib/nibble_client.3") as file:
+            page = file.read()
+        self.assertGreater(len(names), 15)
+        for name in names:
+            self.assertIn(name, page)
+
 
 if __name__ == "__main__":
     nibble_test.main()
