@@ -199,7 +199,8 @@ static int read_rows(struct sampler *sampler, float *values, double *weights)
         show_progress(sampler);
     } while (n == max_rows);
     if (sampler->n_source == 0) {
-        return nb_fail(sampler->err, NB_ERR_SOURCE, "the source has no rows");
+        return nb_fail(sampler->err, NB_ERR_SOURCE, "%s: no rows",
+                       source_path(options->source));
     }
     return options->weights != NULL
                ? row_weights_end(options->weights, sampler->err)

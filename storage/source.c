@@ -266,6 +266,11 @@ const char *source_format(const struct source *source)
     return source->format->name;
 }
 
+const char *source_path(const struct source *source)
+{
+    return source->path;
+}
+
 uint64_t source_rows(const struct source *source)
 {
     return source->n_rows;

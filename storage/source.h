@@ -43,6 +43,7 @@ int source_fd(const struct source *source);
 
 uint32_t source_dim(const struct source *source);
 const char *source_format(const struct source *source); /* name in the list */
+const char *source_path(const struct source *source);   /* for messages */
 
 /* Rows in all, or SOURCE_ROWS_UNKNOWN where only reading can tell. */
 uint64_t source_rows(const struct source *source);

@@ -24,7 +24,7 @@ struct quantize_args {
     const char *search;
     const char *keys;
     uint32_t scales;     /* as scales_at() lists them */
-    uint32_t columns;    /* enum table_columns */
+    const char *columns; /* as table_columns_at() lists them */
     uint32_t nan_policy; /* enum nan_policy */
     uint64_t codebooks;
     uint64_t threads;
@@ -72,11 +72,12 @@ static const struct option_row rows[] = {
      .type = OPTION_NAME,
      .offset = AT(codec),
      .value = "CODEC",
-     .fallback = "q4",
      .choices = codec_at,
-     .help = "how rows are stored; auto tries them all, with every search "
+     .help = "how rows are stored. auto tries them all, with every search "
              "and what --columns can be, on a sample of rows, and takes what "
-             "loses least"},
+             "loses least in the bytes of q4, never more than greedy search. "
+             "The default is auto, or q4 where --search, --scales, "
+             "--columns or --codebooks is given"},
     {.name = "search",
      .type = OPTION_NAME,
      .offset = AT(search),
@@ -99,14 +100,14 @@ static const struct option_row rows[] = {
              "a row more in q4. auto is the codec's own: fp32 for q8, as "
              "FBGEMM has it, and fp16 for q4"},
     {.name = "columns",
-     .type = OPTION_INDEX,
+     .type = OPTION_NAME,
      .offset = AT(columns),
      .value = "HOW",
-     .fallback = "none",
      .choices = table_columns_at,
      .help = "what is taken off each column of the table first, and put back "
-             "once a bag: its mean (center), its mean and deviation (scale), "
-             "or what loses least on a sample (auto). Reads the input twice"},
+             "once a bag: nothing (none, the default of a codec that is "
+             "named), its mean (center), its mean and deviation (scale), or "
+             "what loses least on a sample (auto)"},
     {.name = "codebooks",
      .type = OPTION_NUMBER,
      .offset = AT(codebooks),
@@ -227,21 +228,23 @@ static bool complete_codec(struct quantize_args *args, uint32_t *scales,
     return true;
 }
 
+/* An option that says part of what auto chooses; NULL if none is given. */
+static const char *part_given(const struct quantize_args *args)
+{
+    return args->search != NULL    ? "search"
+           : args->scales != 0     ? "scales"
+           : args->columns != NULL ? "columns"
+           : args->codebooks != 0  ? "codebooks"
+                                   : NULL;
+}
+
 static bool check_auto(const struct quantize_args *args, int *status)
 {
     double budget;
-    const char *given = args->search != NULL            ? "search"
-                        : args->scales != 0             ? "scales"
-                        : args->columns != COLUMNS_NONE ? "columns"
-                                                        : NULL;
+    const char *given = part_given(args);
     if (given != NULL) {
         *status = command_misused(
             "quantize", "--%s: with --codec auto it is chosen, too", given);
-        return false;
-    }
-    if (args->codebooks != 0) {
-        *status = command_misused(
-            "quantize", "--codebooks: with --codec auto it is chosen, too");
         return false;
     }
     if (!auto_codec_budget(&args->choice, &budget)) {
@@ -276,6 +279,16 @@ static bool check_usage(const struct quantize_args *args, int *status)
     return true;
 }
 
+static enum table_columns columns_of(const struct quantize_args *args)
+{
+    uint32_t how = COLUMNS_NONE;
+    while (args->columns != NULL &&
+           strcmp(args->columns, table_columns_at(how)) != 0) {
+        how++;
+    }
+    return (enum table_columns)how;
+}
+
 static int quantize(const struct quantize_args *args, uint32_t scales,
                     const struct auto_codec *choice)
 {
@@ -288,7 +301,7 @@ static int quantize(const struct quantize_args *args, uint32_t scales,
         .codec = args->codec,
         .search = args->search,
         .scales = scales,
-        .columns = args->columns,
+        .columns = columns_of(args),
         .n_codebooks = (uint32_t)args->codebooks,
         .nan_policy = args->nan_policy,
         .choice = choice != NULL ? &choice->choice.record : NULL,
@@ -326,7 +339,7 @@ static int quantize_auto(struct quantize_args *args)
         &choice.choice.lines[choice.choice.chosen].candidate;
     args->codec = chosen->codec;
     args->search = chosen->search_name;
-    args->columns = chosen->columns;
+    args->columns = table_columns_at(chosen->columns);
     int status = quantize(args, chosen->format.scales, &choice);
     auto_codec_fini(&choice);
     return status;
@@ -336,8 +349,13 @@ int cmd_quantize(int argc, char **argv)
 {
     struct quantize_args args = {0};
     int status;
-    if (!options_parse(&options, argc, argv, &args, &status) ||
-        !check_usage(&args, &status)) {
+    if (!options_parse(&options, argc, argv, &args, &status)) {
+        return status;
+    }
+    if (args.codec == NULL) {
+        args.codec = part_given(&args) == NULL ? AUTO : "q4";
+    }
+    if (!check_usage(&args, &status)) {
         return status;
     }
     if (strcmp(args.codec, AUTO) == 0) {

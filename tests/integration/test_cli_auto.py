@@ -16,8 +16,8 @@ GLOVE = "tests/data/glove-6B-50d-head.txt"
 def quantize(source, *options):
     """The report of an automatic choice, and the file."""
     output = scratch_path(".nbt")
-    done = nibble("quantize", "--codec", "auto", "--input", source, "--output",
-                  output, "--json", *options)
+    done = nibble("quantize", "--input", source, "--output", output, "--json",
+                  *options)
     assert done.stdout.count("\n") == 1
     return json.loads(done.stdout), output
 
@@ -67,6 +67,29 @@ class AutoTest(unittest.TestCase):
                GLOVE, "--output", same, *options)
         self.assertEqual(nibble_test.exported(path).tolist(),
                          nibble_test.exported(same).tolist())
+
+    def test_what_is_given_is_not_chosen(self):
+        source = saved(nibble_test.random_rows(50, 8))
+        for options in (["--search", "greedy"], ["--scales", "fp16"],
+                        ["--columns", "none"]):
+            report, _ = quantize(source, *options)
+            self.assertEqual(report["codec"], "q4")
+            self.assertEqual(report["search"], "greedy")
+            self.assertEqual(report["columns"], "none")
+            self.assertNotIn("auto", report)
+
+    def test_never_worse_than_greedy(self):
+        rng = numpy.random.default_rng(7)
+        gauss = nibble_test.random_rows(3000, 12)
+        for rows in (
+                gauss, gauss[:1], gauss[:, :1], gauss ** 3,
+                numpy.round(gauss * 4), numpy.ones((40, 5)),
+                gauss * rng.lognormal(0, 3, (3000, 1)),
+                gauss + 100 * numpy.arange(12),
+                rng.standard_t(2, (500, 33)), rng.random((200, 7)) ** 9):
+            source = saved(rows.astype(numpy.float32))
+            report, _ = quantize(source)
+            self.assertLessEqual(report["nl2"], greedy_nl2(source))
 
     def test_the_file_says_how_it_was_chosen(self):
         report, path = quantize(GLOVE, "--objective", "pooled")

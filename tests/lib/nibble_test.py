@@ -121,7 +121,10 @@ def random_rows(n_rows, dim, seed=1):
 
 
 def table(rows, *options):
-    """Quantizes a float32 matrix; returns the path of the table file."""
+    """Quantizes a float32 matrix, to q4 unless told otherwise; returns the path
+    of the table file."""
+    if "--codec" not in options:
+        options = ("--codec", "q4") + options
     source = scratch_path(".npy")
     numpy.save(source, numpy.asarray(rows, dtype=numpy.float32))
     path = scratch_path(".nbt")
