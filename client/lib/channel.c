@@ -124,7 +124,7 @@ static void fill_call(struct channel_call *call,
     call->hedge_at = now + (uint64_t)set->hedge_ms * NS_PER_MS;
     call->n_failed = 0;
     call->n_placed = 0;
-    call->address = NULL;
+    call->replica = NULL;
 }
 
 static int encode(struct channel_call *call, struct nb_errctx *err)

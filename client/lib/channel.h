@@ -70,8 +70,8 @@ struct channel_call {
     struct channel_attempt attempts[CALL_ATTEMPTS];
     uint8_t *parked; /* a reply that waits for parameters of blocks */
     size_t parked_bytes;
-    size_t n_placed;     /* of its blocks */
-    const char *address; /* of the replica that gave it */
+    size_t n_placed;                       /* of its blocks */
+    const struct channel_replica *replica; /* that answered, or NULL */
     bool has_timer;
     uv_timer_t timer;
 };

@@ -70,10 +70,15 @@ static void end(struct channel_call *call, const struct nb_outcome *outcome)
     free(parked);
 }
 
+static const char *address_of(const struct channel_call *call)
+{
+    return call->replica != NULL ? call->replica->address : NULL;
+}
+
 static void fail(struct channel_call *call, int code, const char *message)
 {
     const struct nb_outcome outcome = {
-        .code = code, .message = message, .address = call->address};
+        .code = code, .message = message, .address = address_of(call)};
     end(call, &outcome);
 }
 
@@ -81,7 +86,7 @@ static void end_blocks(struct channel_call *call, const struct nb_reply *reply)
 {
     const struct nb_outcome outcome = {
         .message = "",
-        .address = call->address,
+        .address = address_of(call),
         .version = reply->version,
         .n_blocks = reply->n_blocks,
         .blocks = reply->blocks,
@@ -100,16 +105,19 @@ void call_cancel(struct channel_call *call)
 
 /* ---- attempts --------------------------------------------------------- */
 
-/* The readiest connection of the least loaded replica other than `but`. */
+/* The readiest connection of the least loaded replica other than `but`, or of
+ * `only`, where these are not NULL. */
 static struct channel_conn *choose(struct nb_channel *channel,
-                                   const struct channel_replica *but)
+                                   const struct channel_replica *but,
+                                   const struct channel_replica *only)
 {
     struct channel_conn *best = NULL;
     channel->turn++;
     for (uint32_t i = 0; i < channel->n_conns; i++) {
         struct channel_conn *conn =
             &channel->conns[(channel->turn + i) % channel->n_conns];
-        if (conn->replica == but || !conn_has_room(conn)) {
+        if (conn->replica == but || (only != NULL && conn->replica != only) ||
+            !conn_has_room(conn)) {
             continue;
         }
         if (best == NULL ||
@@ -134,9 +142,9 @@ static void begin_attempt(struct channel_call *call,
                           const struct channel_replica *but)
 {
     struct nb_channel *channel = call->channel;
-    struct channel_conn *conn = choose(channel, but);
+    struct channel_conn *conn = choose(channel, but, NULL);
     if (conn == NULL && but != NULL) {
-        conn = choose(channel, NULL);
+        conn = choose(channel, NULL, NULL);
     }
     if (conn != NULL) {
         send_on(call, conn);
@@ -151,7 +159,7 @@ void channel_send_waiting(struct nb_channel *channel)
     struct channel_call *call;
     struct channel_conn *conn;
     while ((call = channel->waiting.first) != NULL &&
-           (conn = choose(channel, NULL)) != NULL) {
+           (conn = choose(channel, NULL, NULL)) != NULL) {
         call_list_remove(&channel->waiting, call);
         call->waiting = false;
         send_on(call, conn);
@@ -207,7 +215,8 @@ static void hedge(struct channel_call *call)
     call->hedged = true;
     const struct channel_attempt *first =
         &call->attempts[call->attempts[0].conn == NULL];
-    struct channel_conn *conn = choose(call->channel, first->conn->replica);
+    struct channel_conn *conn =
+        choose(call->channel, first->conn->replica, NULL);
     if (conn != NULL) {
         tally_add(&call->channel->tally.hedges, 1);
         send_on(call, conn);
@@ -313,7 +322,13 @@ static int ask_params(struct channel_call *call, uint64_t version,
         return 0;
     }
     call->method = FRAME_METHOD_status;
-    begin_attempt(call, NULL);
+    /* Of the replica that has this version for sure. */
+    struct channel_conn *conn = choose(call->channel, NULL, call->replica);
+    if (conn != NULL) {
+        send_on(call, conn);
+    } else {
+        begin_attempt(call, NULL);
+    }
     return 0;
 }
 
@@ -399,7 +414,7 @@ static int take_status(struct channel_call *call, const uint8_t *body,
                        size_t bytes)
 {
     const struct nb_outcome outcome = {.message = "",
-                                       .address = call->address,
+                                       .address = address_of(call),
                                        .body = body,
                                        .body_bytes = bytes};
     end(call, &outcome);
@@ -414,8 +429,8 @@ static bool try_elsewhere(struct channel_call *call, uint32_t code,
     if (under_way(call)) {
         return true;
     }
-    if (code != RPC_UNAVAILABLE || choose(call->channel, replica) == NULL ||
-        !may_try_again(call)) {
+    if (code != RPC_UNAVAILABLE ||
+        choose(call->channel, replica, NULL) == NULL || !may_try_again(call)) {
         return false;
     }
     tally_add(&call->channel->tally.retries, 1);
@@ -462,7 +477,7 @@ int call_answered(struct channel_attempt *attempt,
     if (attempt == &call->attempts[1] && call->attempts[0].conn != NULL) {
         tally_add(&call->channel->tally.hedge_won, 1);
     }
-    call->address = replica->address;
+    call->replica = replica;
     if (call->parked != NULL) {
         return take_params(call, body, bytes, err);
     }

@@ -195,7 +195,8 @@ NB_API int nb_channel_open_loop(struct uv_loop_s *loop,
 
 /*
  * Ends a channel and frees it; NULL is allowed. Calls that are not done end
- * with NB_ERR_CANCELLED. With a thread of its own: waits until that has ended;
+ * with NB_ERR_CANCELLED; a name that is being looked up is waited for. With a
+ * thread of its own: waits until that has ended;
  * not to be called from `done`. On a loop: returns at once, and is done when
  * `closed` (may be NULL) is called; calls end before that.
  */

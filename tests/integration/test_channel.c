@@ -3,7 +3,11 @@
 
 /* A channel on the test's loop against servers that behave, and against servers
  * that are killed, silent, slow or out of order. */
+#include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "client/lib/nibble_client.h"
 #include "proto/rpc_code.h"
@@ -110,6 +114,52 @@ START_TEST(refusals_are_of_one_call)
     ck_assert_uint_eq(fixture_counts(&fixture).connects, 1);
     fixture_channel_close(&fixture);
     fake_server_stop(&servers[0]);
+}
+END_TEST
+
+/* ---- connecting ------------------------------------------------------- */
+
+/* localhost may be ::1 first, where nobody listens. */
+START_TEST(names_are_looked_up)
+{
+    char address[64];
+    fake_server_start(&servers[0], fake_serve);
+    snprintf(address, sizeof(address), "localhost:%u", servers[0].port);
+    fixture_channel_open(&fixture, NULL, address, NULL);
+    fixture_call_once(&fixture, &calls[0], 0, 0);
+    ck_assert_str_eq(calls[0].address, address);
+    fixture_channel_close(&fixture);
+    fake_server_stop(&servers[0]);
+}
+END_TEST
+
+/* A listener whose queue is full answers nobody. */
+START_TEST(connecting_has_a_deadline)
+{
+    const struct nb_channel_options options = {.connect_timeout_ms = 20};
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(at);
+    char address[64];
+    int fillers[8];
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
+    ck_assert_int_eq(listen(listener, 0), 0);
+    getsockname(listener, (struct sockaddr *)&at, &bytes);
+    for (int i = 0; i < 8; i++) {
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(fillers[i], (struct sockaddr *)&at, sizeof(at));
+    }
+    snprintf(address, sizeof(address), "127.0.0.1:%u", ntohs(at.sin_port));
+    fixture_channel_open(&fixture, &options, address, NULL);
+    fixture_call_once(&fixture, &calls[0], 100, NB_ERR_TIMEOUT);
+    ck_assert_msg(strstr(calls[0].message, "connect: deadline") != NULL, "%s",
+                  calls[0].message);
+    fixture_channel_close(&fixture);
+    for (int i = 0; i < 8; i++) {
+        close(fillers[i]);
+    }
+    close(listener);
 }
 END_TEST
 
@@ -469,6 +519,8 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, calls_are_answered);
     tcase_add_test(tcase, replies_out_of_order);
     tcase_add_test(tcase, refusals_are_of_one_call);
+    tcase_add_test(tcase, names_are_looked_up);
+    tcase_add_test(tcase, connecting_has_a_deadline);
     tcase_add_test(tcase, a_server_that_is_killed_and_restarted);
     tcase_add_test(tcase, a_lost_call_is_sent_again);
     tcase_add_test(tcase, a_silent_connection_is_closed);

@@ -29,14 +29,15 @@ static struct {
     atomic_bool id_runs;    /* a new one for every reply */
 } world;
 
-static void write_packed(int fd, const struct frame_header *request)
+static void write_packed(int fd, uint32_t id,
+                         const struct frame_header *request)
 {
     const struct block_head head = {.rows = PEER_ROWS,
                                     .dim = PEER_DIM,
                                     .dtype = NB_PACKED,
                                     .row_bytes = ROW_BYTES,
                                     .codec = 1,
-                                    .params = world.id};
+                                    .params = id};
     uint8_t body[256];
     uint64_t bytes;
     blocks_bytes(&head, 1, 3, sizeof(body), &bytes);
@@ -49,11 +50,11 @@ static void write_packed(int fd, const struct frame_header *request)
         put_u16(row + 3, 0);
     }
     blocks_end(&writer, 0);
-    world.id += world.id_runs;
     peer_write_frame(fd, request, FRAME_REPLY, body, bytes);
 }
 
-static void write_params(int fd, const struct frame_header *request)
+static void write_params(int fd, uint32_t id,
+                         const struct frame_header *request)
 {
     float means[PEER_DIM] = {100, 200};
     Nibble__V1__TableParams params = NIBBLE__V1__TABLE_PARAMS__INIT;
@@ -61,7 +62,7 @@ static void write_params(int fd, const struct frame_header *request)
     params.version = 3;
     params.codec = 1;
     params.dim = PEER_DIM;
-    params.params = world.told_id;
+    params.params = id;
     params.n_column_mean = PEER_DIM;
     params.column_mean = means;
     reply.params = &params;
@@ -74,17 +75,19 @@ static void serve_packed(struct fake_server *of, int fd, unsigned nth)
 {
     (void)nth;
     struct frame_header request;
+    uint32_t own = (uint32_t)of->value; /* of this replica, 0: of all */
     while (peer_read_request(fd, &request)) {
         of->n_requests++;
         if (request.method == FRAME_METHOD_lookup) {
-            write_packed(fd, &request);
+            world.id += world.id_runs;
+            write_packed(fd, own != 0 ? own : world.id, &request);
         } else if (world.n_refusals > 0) {
             world.n_refusals--;
             world.n_status++;
             peer_write_error(fd, &request, RPC_NOT_FOUND, "version: gone");
         } else {
             world.n_status++;
-            write_params(fd, &request);
+            write_params(fd, own != 0 ? own : world.told_id, &request);
         }
     }
 }
@@ -186,16 +189,39 @@ START_TEST(a_version_that_goes_meanwhile)
 }
 END_TEST
 
+/* Each replica has a version of its own. */
+START_TEST(the_replica_that_answered_is_asked)
+{
+    static struct fake_server servers[2];
+    fixture_channel_close(&fixture);
+    for (int i = 0; i < 2; i++) {
+        memset(&servers[i], 0, sizeof(servers[i]));
+        servers[i].value = (float)(50 + i);
+        fake_server_start(&servers[i], serve_packed);
+    }
+    fixture_channel_open(&fixture, NULL, servers[0].address,
+                         servers[1].address);
+    fixture_run_connected(&fixture, 2);
+    for (int i = 0; i < 6; i++) {
+        look_up(&calls[i], false);
+        check_values(&calls[i], 101, 202);
+    }
+    ck_assert_uint_eq(world.n_status, 2);
+    ck_assert_uint_eq(fixture_counts(&fixture).retries, 0);
+    fixture_channel_close(&fixture);
+    fake_server_stop(&servers[0]);
+    fake_server_stop(&servers[1]);
+    fixture_channel_open(&fixture, NULL, server.address, NULL);
+}
+END_TEST
+
 START_TEST(parameters_that_change_for_ever)
 {
     world.id_runs = true;
     look_up(&calls[0], false);
-    ck_assert_int_eq(calls[0].code, 0); /* the first ones were right */
-    world.told_id = 1;
-    look_up(&calls[1], false);
-    ck_assert_int_eq(calls[1].code, NB_ERR_REMOTE);
-    ck_assert_ptr_nonnull(strstr(calls[1].message, "change while"));
-    ck_assert_uint_eq(world.n_status, 4); /* max_attempts is 3 */
+    ck_assert_int_eq(calls[0].code, NB_ERR_REMOTE);
+    ck_assert_ptr_nonnull(strstr(calls[0].message, "change while"));
+    ck_assert_uint_eq(world.n_status, 3); /* max_attempts is 3 */
     ck_assert_uint_eq(fixture_counts(&fixture).losses, 0);
 }
 END_TEST
@@ -219,6 +245,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, parameters_are_asked_for_once);
     tcase_add_test(tcase, without_a_target_rows_stay_packed);
     tcase_add_test(tcase, a_version_that_goes_meanwhile);
+    tcase_add_test(tcase, the_replica_that_answered_is_asked);
     tcase_add_test(tcase, parameters_that_change_for_ever);
     tcase_add_test(tcase, a_table_that_is_gone);
     suite_add_tcase(suite, tcase);

@@ -39,7 +39,8 @@ class ExamplesTest(nibble_test.TestCase):
                 "q4-kmeans")}
         self.rows = {name: nibble_test.exported(path)
                      for name, path in self.paths.items()}
-        self.server = self.serve(self.paths)
+        path = "unix:" + nibble_test.scratch_path(".sock")
+        self.server = self.serve(self.paths, listen=("127.0.0.1:0", path))
 
     def test_pool_bags(self):
         got = run("pool_bags", self.server.address).stdout
@@ -59,9 +60,10 @@ class ExamplesTest(nibble_test.TestCase):
 
     def test_rows_packed(self):
         for table in self.rows:
-            got = run("rows_packed", self.server.address, table, 3, 0, 3)
-            self.assertTrue(numpy.array_equal(
-                numbers(got.stdout), self.rows[table][[3, 0, 3]]), table)
+            for address in self.server.addresses:
+                got = run("rows_packed", address, table, 3, 0, 3)
+                self.assertTrue(numpy.array_equal(
+                    numbers(got.stdout), self.rows[table][[3, 0, 3]]), table)
 
     def test_errors_are_told(self):
         got = run("rows_packed", self.server.address, "none", 1, check=False)
