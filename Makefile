@@ -110,6 +110,7 @@ LIB        := $(BUILD)/libnibble
 CLIENT_LIB := $(BUILD)/libnibble-client
 LIBS       := $(LIB).a $(LIB).so $(CLIENT_LIB).a $(CLIENT_LIB).so
 PROGRAMS   := $(BUILD)/nibbled $(BUILD)/nibble
+MAN_PAGES  := $(BUILD)/nibbled.8
 
 # Commands are shown in short; V=1 shows them whole.
 Q   := $(if $(V),,@)
@@ -117,7 +118,7 @@ say  = $(if $(V),,@printf '  %-5s %s\n' '$1' '$(@:$(BUILD)/%=%)')
 
 # ---- what everybody calls -----------------------------------------------
 ## all: the libraries and the programs, in build/MODE
-all: $(LIBS) $(PROGRAMS)
+all: $(LIBS) $(PROGRAMS) $(MAN_PAGES)
 
 ## deps: install the Debian packages that are missing (root, or sudo)
 deps:
@@ -197,6 +198,11 @@ $(BUILD)/nibbled: $(BUILD)/server/nibbled.o $(SERVER_ARCHIVES)
 $(BUILD)/nibble: $(BUILD)/client/cli/nibble.o $(CLI_ARCHIVES)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS) $(MALLOC)
+
+# Made of the options, as --help is.
+$(BUILD)/nibbled.8: $(BUILD)/nibbled
+	$(call say,MAN)
+	$(Q)$< --man > $@
 
 # Answers with the same bytes always: what the load tester is measured against.
 STATIC_SERVER := $(BUILD)/tests/bench/static_server
@@ -407,8 +413,10 @@ PC_SED := sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
 ## install: to PREFIX (/usr/local), below DESTDIR
 install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(INCLUDEDIR) \
-	    $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(MANDIR)/man3
+	    $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(MANDIR)/man3 \
+	    $(DESTDIR)$(MANDIR)/man8
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)
+	install -m 644 $(MAN_PAGES) $(DESTDIR)$(MANDIR)/man8
 	install -m 644 quant/nibble.h client/lib/nibble_client.h \
 	    $(DESTDIR)$(INCLUDEDIR)
 	install -m 644 client/lib/nibble_client.3 $(DESTDIR)$(MANDIR)/man3
@@ -427,6 +435,7 @@ install: all
 ## uninstall: what install put there
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,nibble nibbled) \
+	    $(DESTDIR)$(MANDIR)/man8/nibbled.8 \
 	    $(addprefix $(DESTDIR)$(INCLUDEDIR)/,nibble.h nibble_client.h) \
 	    $(DESTDIR)$(LIBDIR)/libnibble.* $(DESTDIR)$(LIBDIR)/libnibble-client.* \
 	    $(DESTDIR)$(LIBDIR)/pkgconfig/libnibble.pc \

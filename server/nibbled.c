@@ -116,6 +116,15 @@ int main(int argc, char **argv)
         options_print_help(stdout);
         return printed();
     }
+    if (action == OPTIONS_MAN) {
+        options_print_man(stdout);
+        return printed();
+    }
+    if (action == OPTIONS_CHECK) {
+        options_print_config(&options, stdout);
+        options_fini(&options);
+        return printed();
+    }
     if (action == OPTIONS_VERSION) {
         printf("nibbled %s\n", nb_version());
         return printed();

@@ -5,52 +5,23 @@
 
 #include <ctype.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "quant/checked.h"
-#include "server/log.h"
+#include "server/config_file.h"
+#include "server/option_rows.h"
 #include "server/options_check.h"
 
-enum option_type {
-    LIST,
-    TEXT,
-    COUNT,
-    BYTES,
-    SECONDS
-};
-
-struct option {
-    const char *flag;
-    const char *default_text;
-    const char *value;
-    const char *help;
-    uint64_t min;
-    uint64_t max;
-    size_t offset; /* of the field in struct options */
-    enum option_type type;
-};
-
-static const struct option table[] = {
+/* How many there are. */
+enum {
 #define OPTION(field, flag, type, default_text, min, max, value, help)         \
-    {                                                                          \
-        flag,                                                                  \
-        default_text,                                                          \
-        value,                                                                 \
-        help,                                                                  \
-        min,                                                                   \
-        max,                                                                   \
-        offsetof(struct options, field),                                       \
-        type},
+    ROW_##field,
 #include "server/options.def"
 #undef OPTION
+    OPTION_ROWS
 };
-#define N_OPTIONS (sizeof(table) / sizeof(table[0]))
-
-static void *field_of(const struct options *options, const struct option *row)
-{
-    return (char *)options + row->offset;
-}
 
 /* ---- values ---------------------------------------------------------- */
 
@@ -125,18 +96,7 @@ static const struct {
     [SECONDS] = {parse_seconds, "seconds, such as 30 or 0.5"},
 };
 
-static void format_value(const struct option *row, uint64_t number, char *to,
-                         size_t bytes)
-{
-    if (row->type == SECONDS) {
-        snprintf(to, bytes, "%llu.%03llu", (unsigned long long)number / 1000,
-                 (unsigned long long)number % 1000);
-    } else {
-        snprintf(to, bytes, "%llu", (unsigned long long)number);
-    }
-}
-
-static int set_number(const struct option *row, const char *origin,
+static int set_number(const struct option_row *row, const char *origin,
                       const char *text, uint64_t *field, struct nb_errctx *err)
 {
     uint64_t number;
@@ -147,8 +107,8 @@ static int set_number(const struct option *row, const char *origin,
     if (number < row->min || number > row->max) {
         char min[32];
         char max[32];
-        format_value(row, row->min, min, sizeof(min));
-        format_value(row, row->max, max, sizeof(max));
+        option_number_format(row, row->min, min, sizeof(min));
+        option_number_format(row, row->max, max, sizeof(max));
         return nb_fail(err, NB_ERR_INVALID, "%s: %.80s is not within %s to %s",
                        origin, text, min, max);
     }
@@ -156,7 +116,7 @@ static int set_number(const struct option *row, const char *origin,
     return 0;
 }
 
-static int set_text(const struct option *row, const char *origin,
+static int set_text(const struct option_row *row, const char *origin,
                     const char *text, char **field, struct nb_errctx *err)
 {
     if (strlen(text) > row->max) {
@@ -181,7 +141,7 @@ static void clear_list(struct option_list *list)
     *list = (struct option_list){0};
 }
 
-static int append_item(const struct option *row, const char *origin,
+static int append_item(const struct option_row *row, const char *origin,
                        const char *text, size_t bytes, struct option_list *list,
                        struct nb_errctx *err)
 {
@@ -203,7 +163,7 @@ static int append_item(const struct option *row, const char *origin,
 }
 
 /* Replaces a list by the parts of a comma list. */
-static int set_list(const struct option *row, const char *origin,
+static int set_list(const struct option_row *row, const char *origin,
                     const char *text, struct option_list *list,
                     struct nb_errctx *err)
 {
@@ -217,11 +177,11 @@ static int set_list(const struct option *row, const char *origin,
     return rv;
 }
 
-static int set_field(struct options *options, const struct option *row,
+static int set_field(struct options *options, const struct option_row *row,
                      const char *origin, const char *text,
                      struct nb_errctx *err)
 {
-    void *field = field_of(options, row);
+    void *field = option_field(options, row);
     switch (row->type) {
     case LIST:
         return set_list(row, origin, text, field, err);
@@ -237,9 +197,9 @@ static int set_field(struct options *options, const struct option *row,
 static int take_defaults(struct options *options, struct nb_errctx *err)
 {
     int rv = 0;
-    for (size_t i = 0; rv == 0 && i < N_OPTIONS; i++) {
-        rv = set_field(options, &table[i], table[i].flag, table[i].default_text,
-                       err);
+    for (size_t i = 0; rv == 0 && i < option_rows_n; i++) {
+        rv = set_field(options, &option_rows[i], option_rows[i].flag,
+                       option_rows[i].default_text, err);
     }
     return rv;
 }
@@ -261,53 +221,72 @@ static int take_environment(struct options *options, options_env_fn *env,
                             struct nb_errctx *err)
 {
     int rv = 0;
-    for (size_t i = 0; rv == 0 && i < N_OPTIONS; i++) {
+    for (size_t i = 0; rv == 0 && i < option_rows_n; i++) {
         char name[64];
-        variable_name(table[i].flag, name, sizeof(name));
+        variable_name(option_rows[i].flag, name, sizeof(name));
         const char *text = env(name);
         if (text != NULL) {
-            rv = set_field(options, &table[i], name, text, err);
+            rv = set_field(options, &option_rows[i], name, text, err);
         }
     }
     return rv;
 }
 
 /* The row of `--flag` or `--flag=value`; *value is NULL without a '='. */
-static const struct option *find_flag(const char *arg, const char **value)
+static const struct option_row *find_flag(const char *arg, const char **value)
 {
-    for (size_t i = 0; i < N_OPTIONS; i++) {
-        size_t bytes = strlen(table[i].flag);
-        if (strncmp(arg + 2, table[i].flag, bytes) == 0 &&
-            (arg[2 + bytes] == '\0' || arg[2 + bytes] == '=')) {
-            *value = arg[2 + bytes] == '=' ? arg + 2 + bytes + 1 : NULL;
-            return &table[i];
-        }
-    }
-    return NULL;
+    size_t bytes = strcspn(arg + 2, "=");
+    *value = arg[2 + bytes] == '=' ? arg + 2 + bytes + 1 : NULL;
+    return option_row_find(arg + 2, bytes);
 }
 
-/* The first flag of a list replaces what the environment or the default gave;
+/* The first of a list from a source replaces what the sources before gave;
  * further ones append. */
-static int take_flag(struct options *options, const struct option *row,
-                     bool *given, const char *value, struct nb_errctx *err)
+static int take_value(struct options *options, const struct option_row *row,
+                      bool *given, const char *origin, const char *value,
+                      struct nb_errctx *err)
 {
-    char origin[64];
-    snprintf(origin, sizeof(origin), "--%s", row->flag);
     if (row->type != LIST) {
         return set_field(options, row, origin, value, err);
     }
-    struct option_list *list = field_of(options, row);
-    if (!*given) {
+    struct option_list *list = option_field(options, row);
+    if (!given[row - option_rows]) {
         clear_list(list);
-        *given = true;
+        given[row - option_rows] = true;
     }
     return append_item(row, origin, value, strlen(value), list, err);
+}
+
+struct file_lines {
+    struct options *options;
+    bool given[OPTION_ROWS];
+};
+
+static int take_line(void *arg, const char *origin, const char *key,
+                     const char *value, struct nb_errctx *err)
+{
+    struct file_lines *lines = arg;
+    const struct option_row *row = option_row_find(key, strlen(key));
+    char where[256];
+    if (row == NULL || row->offset == offsetof(struct options, config)) {
+        return nb_fail(err, NB_ERR_INVALID, "%s: no option '%.80s'", origin,
+                       key);
+    }
+    snprintf(where, sizeof(where), "%s: %s", origin, key);
+    return take_value(lines->options, row, lines->given, where, value, err);
+}
+
+static int take_file(struct options *options, const char *path,
+                     struct nb_errctx *err)
+{
+    struct file_lines lines = {.options = options};
+    return config_file_read(path, take_line, &lines, err);
 }
 
 static int take_flags(struct options *options, int argc, char *const *argv,
                       struct nb_errctx *err)
 {
-    bool given[N_OPTIONS] = {false};
+    bool given[OPTION_ROWS] = {false};
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i];
         if (strncmp(arg, "--", 2) != 0) {
@@ -315,7 +294,10 @@ static int take_flags(struct options *options, int argc, char *const *argv,
                            "'%.80s' is not an option; see nibbled --help", arg);
         }
         const char *value;
-        const struct option *row = find_flag(arg, &value);
+        if (strcmp(arg, "--check-config") == 0) {
+            continue;
+        }
+        const struct option_row *row = find_flag(arg, &value);
         if (row == NULL) {
             return nb_fail(err, NB_ERR_INVALID,
                            "no option '%.80s'; see nibbled --help", arg);
@@ -327,7 +309,9 @@ static int take_flags(struct options *options, int argc, char *const *argv,
             return nb_fail(err, NB_ERR_INVALID, "--%s: %s is missing",
                            row->flag, row->value);
         }
-        int rv = take_flag(options, row, &given[row - table], value, err);
+        char origin[64];
+        snprintf(origin, sizeof(origin), "--%s", row->flag);
+        int rv = take_value(options, row, given, origin, value, err);
         if (rv != 0) {
             return rv;
         }
@@ -339,9 +323,9 @@ static int take_flags(struct options *options, int argc, char *const *argv,
 
 static int check_whole(const struct options *options, struct nb_errctx *err)
 {
-    for (size_t i = 0; i < N_OPTIONS; i++) {
-        const struct option *row = &table[i];
-        const struct option_list *list = field_of(options, row);
+    for (size_t i = 0; i < option_rows_n; i++) {
+        const struct option_row *row = &option_rows[i];
+        const struct option_list *list = option_field(options, row);
         if (row->type == LIST && list->n < row->min) {
             return nb_fail(err, NB_ERR_INVALID,
                            "--%s %s is missing; see nibbled --help", row->flag,
@@ -351,18 +335,40 @@ static int check_whole(const struct options *options, struct nb_errctx *err)
     return options_check(options, err);
 }
 
-/* --help and --version win over whatever stands beside them. */
+/* They win over whatever stands beside them, the first over the next. */
 static enum options_action find_action(int argc, char *const *argv)
 {
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            return OPTIONS_HELP;
-        }
-        if (strcmp(argv[i], "--version") == 0) {
-            return OPTIONS_VERSION;
+    static const struct {
+        const char *flag;
+        enum options_action action;
+    } actions[] = {
+        {"--help", OPTIONS_HELP},          {"-h", OPTIONS_HELP},
+        {"--version", OPTIONS_VERSION},    {"--man", OPTIONS_MAN},
+        {"--check-config", OPTIONS_CHECK},
+    };
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
+        for (int j = 1; j < argc; j++) {
+            if (strcmp(argv[j], actions[i].flag) == 0) {
+                return actions[i].action;
+            }
         }
     }
     return OPTIONS_RUN;
+}
+
+/* Defaults, the file of that name, "" for none, the environment, flags. */
+static int take_sources(struct options *options, const char *file, int argc,
+                        char *const *argv, options_env_fn *env,
+                        struct nb_errctx *err)
+{
+    int rv = take_defaults(options, err);
+    if (rv == 0 && file[0] != '\0') {
+        rv = take_file(options, file, err);
+    }
+    if (rv == 0) {
+        rv = take_environment(options, env, err);
+    }
+    return rv == 0 ? take_flags(options, argc, argv, err) : rv;
 }
 
 int options_parse(struct options *options, int argc, char *const *argv,
@@ -371,15 +377,16 @@ int options_parse(struct options *options, int argc, char *const *argv,
 {
     *options = (struct options){0};
     *action = find_action(argc, argv);
-    if (*action != OPTIONS_RUN) {
+    if (*action != OPTIONS_RUN && *action != OPTIONS_CHECK) {
         return 0;
     }
-    int rv = take_defaults(options, err);
-    if (rv == 0) {
-        rv = take_environment(options, env, err);
-    }
-    if (rv == 0) {
-        rv = take_flags(options, argc, argv, err);
+    /* Once for the name of the file, which comes before what tells it. */
+    int rv = take_sources(options, "", argc, argv, env, err);
+    if (rv == 0 && options->config[0] != '\0') {
+        struct options first = *options;
+        *options = (struct options){0};
+        rv = take_sources(options, first.config, argc, argv, env, err);
+        options_fini(&first);
     }
     if (rv == 0) {
         rv = check_whole(options, err);
@@ -392,85 +399,13 @@ int options_parse(struct options *options, int argc, char *const *argv,
 
 void options_fini(struct options *options)
 {
-    for (size_t i = 0; i < N_OPTIONS; i++) {
-        void *field = field_of(options, &table[i]);
-        if (table[i].type == LIST) {
+    for (size_t i = 0; i < option_rows_n; i++) {
+        void *field = option_field(options, &option_rows[i]);
+        if (option_rows[i].type == LIST) {
             clear_list(field);
-        } else if (table[i].type == TEXT) {
+        } else if (option_rows[i].type == TEXT) {
             free(*(char **)field);
         }
     }
     *options = (struct options){0};
-}
-
-static const char help_head[] =
-    "nibbled: serve quantized embedding tables over TCP.\n"
-    "\n"
-    "Usage: nibbled --repo DIR [--model NAME ...] [options]\n"
-    "       nibbled --table NAME=FILE [--table NAME=FILE ...] [options]\n"
-    "\n"
-    "Maps table files made by `nibble quantize` and answers batched row "
-    "lookup\n"
-    "and pooling (sum, mean, max of bags of rows). --repo serves models that\n"
-    "`nibble publish` put into a repository: of each the pinned version, or "
-    "the\n"
-    "highest that is whole. --table serves files as they are: they form one\n"
-    "model, `default`, version 1. SIGTERM and SIGINT finish what is in "
-    "flight,\n"
-    "then exit 0; a second one exits at once.\n"
-    "\n"
-    "  nibble quantize --input glove.6B.50d.txt --output words.nbt\n"
-    "  nibbled --table words=words.nbt --listen 127.0.0.1:7700\n"
-    "  nibble lookup --server 127.0.0.1:7700 --table words --ids 0,1,2\n"
-    "\n"
-    "  nibble publish --repo models --model glove words=words.nbt\n"
-    "  nibbled --repo models\n"
-    "\n"
-    "options:\n";
-
-static const char help_tail[] =
-    "  --version\n"
-    "      print the version\n"
-    "  --help\n"
-    "      print this\n"
-    "\n"
-    "Every option can be given in the environment: NIBBLED_MAX_IDS for\n"
-    "--max-ids, lists separated by commas. A flag wins over the environment.\n"
-    "Exit status: 0 stopped by a signal, 1 could not serve, 2 wrong usage.\n";
-
-void options_print_help(FILE *to)
-{
-    fputs(help_head, to);
-    for (size_t i = 0; i < N_OPTIONS; i++) {
-        const struct option *row = &table[i];
-        fprintf(to, "  --%s %s%s\n      %s\n", row->flag, row->value,
-                row->type == LIST ? " ..." : "", row->help);
-        if (row->default_text[0] != '\0') {
-            fprintf(to, "      default: %s\n", row->default_text);
-        }
-    }
-    fputs(help_tail, to);
-}
-
-void options_describe(const struct options *options, char *to, size_t bytes)
-{
-    size_t used = 0;
-    to[0] = '\0';
-    for (size_t i = 0; i < N_OPTIONS && used < bytes; i++) {
-        const struct option *row = &table[i];
-        char number[32];
-        const char *text = number;
-        if (row->type == LIST) {
-            continue;
-        }
-        struct log_text quoted;
-        if (row->type == TEXT) {
-            text = log_quote(*(char **)field_of(options, row), &quoted);
-        } else {
-            format_value(row, *(uint64_t *)field_of(options, row), number,
-                         sizeof(number));
-        }
-        used += (size_t)snprintf(to + used, bytes - used, " %s=%s", row->flag,
-                                 text);
-    }
 }

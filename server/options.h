@@ -1,7 +1,8 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-/* What nibbled was told: options.def, from flags, the environment, defaults. */
+/* What nibbled was told: options.def, from flags, the environment, a file,
+ * defaults. */
 #ifndef NB_SERVER_OPTIONS_H
 #define NB_SERVER_OPTIONS_H
 
@@ -32,19 +33,22 @@ struct options {
 
 enum options_action {
     OPTIONS_RUN,
+    OPTIONS_CHECK, /* tell what is in effect, and end */
     OPTIONS_HELP,
-    OPTIONS_VERSION
+    OPTIONS_VERSION,
+    OPTIONS_MAN
 };
 
 /* As getenv(): borrowed text or NULL. */
 typedef const char *options_env_fn(const char *name);
 
 /*
- * Fills *options from the defaults, then the environment, then argv[1] on,
- * later ones replacing earlier ones, and checks them as a whole. The caller
- * ends *options with options_fini(). *action says what was asked for; with
- * OPTIONS_HELP and OPTIONS_VERSION *options is empty.
- * NB_ERR_INVALID: *err names the flag or variable; NB_ERR_NOMEM.
+ * Fills *options from the defaults, then the file of --config, then the
+ * environment, then argv[1] on, later ones replacing earlier ones, and checks
+ * them as a whole. The caller ends *options with options_fini(). *action says
+ * what was asked for; but with OPTIONS_RUN and OPTIONS_CHECK *options is empty.
+ * NB_ERR_INVALID: *err names the flag, variable or line; NB_ERR_NOMEM, errors
+ * of config_file_read().
  */
 int options_parse(struct options *options, int argc, char *const *argv,
                   options_env_fn *env, enum options_action *action,
@@ -52,6 +56,10 @@ int options_parse(struct options *options, int argc, char *const *argv,
 void options_fini(struct options *options);
 
 void options_print_help(FILE *to);
+void options_print_man(FILE *to);
+
+/* Writes what is in effect, as a file for --config. */
+void options_print_config(const struct options *options, FILE *to);
 
 /* Writes every option but the tables as ` flag=value`, for the log. Cut to
  * fit. */

@@ -52,6 +52,36 @@ class Life(nibble_test.TestCase):
         self.assertRegex(run(NIBBLED, "--version").stdout,
                          r"^nibbled \d+\.\d+\.\d+\n$")
 
+    def test_a_file_of_options(self):
+        path = scratch_path(".conf")
+        printed = run(NIBBLED, "--table", "t=" + self.table, "--loops", "3",
+                      "--check-config").stdout
+        self.assertIn("\nloops = 3\n", printed)
+        with open(path, "w") as file:
+            file.write("# what was in effect\n" + printed)
+        self.assertEqual(run(NIBBLED, "--config", path,
+                             "--check-config").stdout, printed)
+        self.assertIn("\nloops = 4\n", run(
+            NIBBLED, "--check-config", env={"NIBBLED_CONFIG": path,
+                                            "NIBBLED_LOOPS": "4"}).stdout)
+        server = self.serve({}, "--config", path, loops=2)
+        self.assertEqual(self.connect(server).status().loops, 2)
+        self.fails(2, "--check-config", words=["--repo DIR"])
+        with open(path, "a") as file:
+            file.write("loop = 3\n")
+        self.fails(2, "--config", path, words=[
+            "%s:%d: no option 'loop'" % (path, printed.count("\n") + 2)])
+
+    def test_the_manual_page_has_every_option(self):
+        page = run(NIBBLED, "--man").stdout
+        self.assertTrue(page.startswith(".TH NIBBLED 8 "))
+        for flag in re.findall(r"^  --(\S+) ", run(NIBBLED, "--help").stdout,
+                               re.M):
+            self.assertIn("\n\\fB\\-\\-%s\\fR" %
+                          flag.replace("-", "\\-"), page)
+        for line in page.splitlines():
+            self.assertRegex(line, r"\A(\.(TH|SH|TP|nf|fi)\b|[^.']|\Z)")
+
     def test_wrong_usage(self):
         good = "t=" + self.table
         self.fails(2, words=["--table NAME=FILE is missing"])

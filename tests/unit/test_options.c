@@ -3,10 +3,13 @@
 
 #include "server/options.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/lib/run_suite.h"
+#include "tests/lib/scratch.h"
 
 static const char *env_name;
 static const char *env_value;
@@ -176,6 +179,7 @@ static const struct {
     {"--table a/b=x", "--table: 'a/b=x' is not NAME=FILE, with a NAME of 1 to "
                       "128 letters, digits, '_', '.', '-'"},
     {"--table a=x --table b=x --table a=y", "--table: 'a' is given twice"},
+    {"--table a=x --admin unix:/s", "--admin: 'unix:/s' is not HOST:PORT"},
     {"--table a=x --write-high 5 --write-low 6",
      "--write-low: 6 bytes is over --write-high, 5"},
 };
@@ -213,6 +217,126 @@ START_TEST(description_names_every_value)
 }
 END_TEST
 
+static void write_config(const char *text)
+{
+    ck_assert_str_eq(scratch_write("nibbled.conf", text, strlen(text)),
+                     scratch_path("nibbled.conf"));
+}
+
+/* Parses --config FILE and then `words`. */
+static int parse_with_file(const char *words, struct options *options)
+{
+    char line[256];
+    enum options_action action;
+    snprintf(line, sizeof(line), "--config %s %s", scratch_path("nibbled.conf"),
+             words);
+    return parse(line, options, &action);
+}
+
+START_TEST(a_file_comes_before_environment_and_flags)
+{
+    struct options options;
+    env_name = "NIBBLED_MAX_IDS";
+    env_value = "22";
+    write_config("# of a test\n"
+                 "\n"
+                 "  table\t=  a=x y#z \r\n"
+                 "table = b=w\n"
+                 "max-ids = 11\n"
+                 "max-bags = 11\n"
+                 "loops = 3\n"
+                 "loops = 4\n"
+                 "admin =\n"
+                 "write-low = 1 KiB\n");
+    ck_assert_int_eq(parse_with_file("--max-bags 33", &options), 0);
+    ck_assert_uint_eq(options.tables.n, 2);
+    ck_assert_str_eq(options.tables.items[0], "a=x y#z");
+    ck_assert_str_eq(options.tables.items[1], "b=w");
+    ck_assert_uint_eq(options.max_ids, 22);
+    ck_assert_uint_eq(options.max_bags, 33);
+    ck_assert_uint_eq(options.loops, 4);
+    ck_assert_uint_eq(options.write_low_bytes, 1024);
+    options_fini(&options);
+    ck_assert_int_eq(parse_with_file("--table c=v", &options), 0);
+    ck_assert_uint_eq(options.tables.n, 1); /* replaced */
+    options_fini(&options);
+}
+END_TEST
+
+static const struct {
+    const char *file;
+    const char *text; /* behind the path */
+} wrong_files[] = {
+    {"loops\n", ":1: 'loops' is not KEY = VALUE"},
+    {"\nloopsy = 3\n", ":2: no option 'loopsy'"},
+    {"config = other\n", ":1: no option 'config'"},
+    {"= 3\n", ":1: no option ''"},
+    {"--loops = 3\n", ":1: no option '--loops'"},
+    {"loops = x\n", ":1: loops: 'x' is not an integer"},
+    {"max-ids = 1\nmax-ids = 0\n", ":2: max-ids: 0 is not within 1 to "
+                                   "134217728"},
+    {"loops = \x01\n", ":1: byte 9, 0x01, is not text"},
+    {"loops = 3\nloops = 4", ":2: the last line has no end: is the file "
+                             "whole?"},
+};
+
+START_TEST(wrong_files_are_named_by_line)
+{
+    struct options options;
+    env_name = NULL;
+    write_config(wrong_files[_i].file);
+    ck_assert_int_eq(parse_with_file("--table a=x", &options), NB_ERR_INVALID);
+    const char *path = scratch_path("nibbled.conf");
+    ck_assert_int_eq(strncmp(err.text, path, strlen(path)), 0);
+    ck_assert_str_eq(err.text + strlen(path), wrong_files[_i].text);
+}
+END_TEST
+
+START_TEST(files_that_cannot_be_read)
+{
+    struct options options;
+    enum options_action action;
+    char words[256];
+    env_name = NULL;
+    ck_assert_int_eq(
+        parse("--config /nonexistent/c --table a=x", &options, &action),
+        -ENOENT);
+    ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent/c"));
+    snprintf(words, sizeof(words), "--config %s", scratch_path("."));
+    ck_assert_int_eq(parse(words, &options, &action), -EISDIR);
+    ck_assert_int_eq(parse("--config /dev/zero", &options, &action),
+                     NB_ERR_UNSUPPORTED);
+}
+END_TEST
+
+START_TEST(what_is_printed_is_read_again)
+{
+    struct options options;
+    struct options again;
+    char text[4096];
+    char other[4096];
+    env_name = NULL;
+    enum options_action action;
+    ck_assert_int_eq(parse("--check-config --table a=x --table b=y --loops 7 "
+                           "--idle-timeout 0.25 --max-memory 3MiB",
+                           &options, &action),
+                     0);
+    ck_assert_int_eq(action, OPTIONS_CHECK);
+    FILE *file = fopen(scratch_path("nibbled.conf"), "w");
+    ck_assert_ptr_nonnull(file);
+    options_print_config(&options, file);
+    ck_assert_int_eq(fclose(file), 0);
+    ck_assert_int_eq(parse_with_file("", &again), 0);
+    ck_assert_uint_eq(again.tables.n, 2);
+    options_describe(&options, text, sizeof(text));
+    again.config[0] = '\0';
+    options_describe(&again, other, sizeof(other));
+    ck_assert_str_eq(text, other);
+    options_fini(&options);
+    options_fini(&again);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("options");
@@ -226,5 +350,13 @@ static Suite *make_suite(void)
                         sizeof(wrong) / sizeof(wrong[0]));
     tcase_add_test(tcase, description_names_every_value);
     suite_add_tcase(suite, tcase);
+    TCase *files = tcase_create("files");
+    tcase_add_checked_fixture(files, scratch_create, scratch_remove);
+    tcase_add_test(files, a_file_comes_before_environment_and_flags);
+    tcase_add_loop_test(files, wrong_files_are_named_by_line, 0,
+                        sizeof(wrong_files) / sizeof(wrong_files[0]));
+    tcase_add_test(files, files_that_cannot_be_read);
+    tcase_add_test(files, what_is_printed_is_read_again);
+    suite_add_tcase(suite, files);
     return suite;
 }
