@@ -51,4 +51,3 @@ static Suite *make_suite(void)
     suite_add_tcase(suite, tcase);
     return suite;
 }
-
