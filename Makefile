@@ -346,7 +346,7 @@ check-isa-sweep: $(SWEEP_BIN)
 # The kernels' property tests as a program that needs nothing but libc.
 KERNELS_MAIN := $(BUILD)/tests/property/kernels_main
 $(KERNELS_MAIN): %: %.o $(LIB).a $(patsubst %,$(BUILD)/tests/lib/%.o, \
-                 kernel_checks quantize_checks row_kinds guarded)
+                 kernel_checks encode_checks quantize_checks row_kinds guarded)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB).a -lm
 
