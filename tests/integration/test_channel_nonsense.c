@@ -2,7 +2,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* A channel against servers that talk nonsense, or another version. */
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "client/lib/nibble_client.h"
 #include "proto/rpc_code.h"
@@ -154,6 +156,52 @@ START_TEST(a_second_answer_ends_the_connection)
 }
 END_TEST
 
+#define MANY_IDS (4u << 20)
+
+/* Answers the second request when it has read only the beginning of the first.
+ */
+static void answer_unsent(struct fake_server *server, int fd, unsigned nth)
+{
+    uint8_t part[FRAME_HEADER_BYTES];
+    struct frame_header request;
+    if (nth > 0) {
+        fake_serve(server, fd, nth);
+        return;
+    }
+    (void)!recv(fd, part, sizeof(part), MSG_WAITALL);
+    (void)frame_header_get(part, UINT32_MAX, &request, NULL);
+    request.request_id++;
+    peer_write_rows(fd, &request, 9);
+    fake_server_wait_end(fd);
+}
+
+START_TEST(an_answer_to_what_was_not_sent)
+{
+    const struct nb_channel_options options = {.backoff_ms = 1};
+    uint32_t *ids = calloc(MANY_IDS, sizeof(*ids));
+    const struct nb_feature feature = {.table = "t",
+                                       .ids = {.u32 = ids, .n = MANY_IDS}};
+    const struct nb_request large = {.features = &feature, .n_features = 1};
+    fake_server_start(&servers[0], answer_unsent);
+    fixture_channel_open(&fixture, &options, servers[0].address, NULL);
+    fixture_run_connected(&fixture, 1);
+    ck_assert_int_eq(nb_channel_lookup(fixture.channel, &large, NULL,
+                                       fixture_done, &calls[0],
+                                       &calls[0].ticket, NULL),
+                     0);
+    ck_assert_int_eq(fixture_lookup(&fixture, &calls[1], 0), 0);
+    fixture_run(&fixture, &calls[1], 1);
+    ck_assert_int_eq(calls[1].code, 0);
+    ck_assert_float_eq(calls[1].value, 1); /* of another connection */
+    nb_channel_cancel(fixture.channel, calls[0].ticket);
+    fixture_run(&fixture, calls, 1);
+    ck_assert_uint_ge(fixture_counts(&fixture).losses, 1);
+    fixture_channel_close(&fixture);
+    fake_server_stop(&servers[0]);
+    free(ids);
+}
+END_TEST
+
 /* A newer server: a field that is not known is skipped; an older one: the
  * method is not known there. */
 static void add_a_field(int fd, struct frame_header *request)
@@ -188,6 +236,7 @@ static Suite *make_suite(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, nonsense_ends_its_connection, 0, N_BREACHES);
     tcase_add_test(tcase, a_second_answer_ends_the_connection);
+    tcase_add_test(tcase, an_answer_to_what_was_not_sent);
     tcase_add_loop_test(tcase, servers_of_other_versions, 0, 2);
     suite_add_tcase(suite, tcase);
     return suite;
