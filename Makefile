@@ -204,14 +204,15 @@ $(BUILD)/nibbled.8: $(BUILD)/nibbled
 	$(call say,MAN)
 	$(Q)$< --man > $@
 
-# Answers with the same bytes always: what the load tester is measured against.
-STATIC_SERVER := $(BUILD)/tests/bench/static_server
-$(STATIC_SERVER): %: %.o $(CLI_ARCHIVES)
+# Answers with the same bytes always: what the load tester and channels are
+# measured against; and calls of a channel as fast as they are answered.
+LOAD_BIN := $(addprefix $(BUILD)/tests/bench/,static_server channel_load)
+$(LOAD_BIN): %: %.o $(CLI_ARCHIVES)
 	$(call say,LD)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS) $(UV_LIBS)
 
 BENCH_SHARED := $(call obj,$(filter-out $(FOREIGN) $(BENCH_SRC) \
-                tests/bench/static_server.c,$(wildcard tests/bench/*.c)))
+                $(LOAD_BIN:$(BUILD)/%=%.c),$(wildcard tests/bench/*.c)))
 $(BUILD)/tests/bench/libbench.a: $(BENCH_SHARED)
 $(BENCH_BIN): %: %.o $(BUILD)/tests/bench/libbench.a $(CLI_ARCHIVES)
 	$(call say,LD)
@@ -278,7 +279,7 @@ TEST_LIBS = $(UV_LIBS) $(HTTP_LIBS) $(PROTO_LIBS) $(STORAGE_LIBS) $(CHECK_LIBS) 
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard client/lib/examples/*.c))
 
 tests: $(TEST_BIN) $(FUZZ_BIN) $(PY_PROTO) $(PY_CLIENT) $(EXAMPLES) \
-    $(STATIC_SERVER)
+    $(LOAD_BIN)
 
 $(EXAMPLES): %: %.o $(LIB).so $(CLIENT_LIB).so
 	$(call say,LD)

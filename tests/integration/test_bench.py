@@ -321,5 +321,16 @@ class Publishing(nibble_test.TestCase):
         self.assertEqual(versions[-1], report["published"] + 1)
 
 
+class Channels(nibble_test.TestCase):
+    def test_calls_as_fast_as_they_are_answered(self):
+        load = os.path.join(nibble_test.BUILD, "tests/bench/channel_load")
+        for profile in ("point", "ranking"):
+            server = StaticServer(self, "--profile", profile)
+            told = nibble_test.run(load, "--server", server.address,
+                                   "--profile", profile, "--ms", 100).stdout
+            self.assertRegex(told, r"%s, 64 deep over 4 connections: [1-9]" %
+                             profile)
+
+
 if __name__ == "__main__":
     nibble_test.main()
