@@ -64,6 +64,12 @@ class Server:
         return [float(s) for s in re.findall(
             r"event=reload .* result=loaded .* took=([\d.]+)s", text)]
 
+    def cpu_s(self):
+        """Of all its threads, since it began."""
+        with open("/proc/%d/stat" % self.process.pid) as line:
+            fields = line.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self):
         self.process.terminate()
         if self.process.wait() != 0:
@@ -91,6 +97,8 @@ class Reloading(threading.Thread):
         while not self.ending.is_set():
             self.pin(1 + n % 2)
             while len(self.server.reloads()) == n:
+                if self.server.process.poll() is not None:
+                    return
                 time.sleep(0.02)
             n += 1
 
@@ -103,6 +111,7 @@ class Reloading(threading.Thread):
 
 
 def bench(args, server, *options):
+    cpu_s, began = server.cpu_s(), time.monotonic()
     report = json.loads(run(
         os.path.join(args.build, "nibble"), "bench", "--server",
         server.address, "--profile", MODEL, "--connections",
@@ -110,15 +119,18 @@ def bench(args, server, *options):
     step, = report["steps"]
     if step["errors"]:
         sys.exit("requests failed: %s" % step["errors"])
+    step["core_share"] = ((server.cpu_s() - cpu_s) /
+                          (time.monotonic() - began))
     return step
 
 
 def show(what, step):
     latency = step["latency_us"]
     print("%-18s %8.0f requests/s  p50 %7.0f us  p99 %7.0f us  p99.9 %7.0f us"
-          "  max %7.0f us" % (what, step["achieved_per_s"], latency["p50"],
-                              latency["p99"], latency["p99.9"],
-                              latency["max"]), flush=True)
+          "  max %7.0f us  %3.0f %% of a core" % (
+              what, step["achieved_per_s"], latency["p50"], latency["p99"],
+              latency["p99.9"], latency["max"], 100 * step["core_share"]),
+          flush=True)
 
 
 def measure(args, server, repo):
@@ -138,6 +150,9 @@ def measure(args, server, repo):
         show("during %d reloads" % len(took), during[-1])
     print("\na reload took %.1f s (median)" % statistics.median(
         server.reloads()))
+    print("the server took %.0f %% of a core without, %.0f %% during" % tuple(
+        100 * statistics.median(step["core_share"] for step in steps)
+        for steps in (without, during)))
     for name in ("p50", "p99", "p99.9"):
         pair = [statistics.median(step["latency_us"][name] for step in steps)
                 for steps in (without, during)]
@@ -172,6 +187,8 @@ def main():
                 run(os.path.join(args.build, "nibble"), "bench",
                     "--make-tables", MODEL, "--scale", args.scale, "--repo",
                     repo, "--seed", seed)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(repo, MODEL, "SERVING"))
         server = Server(args, repo, scratch)
         try:
             measure(args, server, repo)

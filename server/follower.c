@@ -17,17 +17,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 #include <uv.h>
 
 #include "server/failed_versions.h"
 #include "server/log.h"
 #include "server/model_reload.h"
 #include "storage/model_repo.h"
-
-/* Of the thread: loops come first, it may have what they leave. */
-#define NICE 19
 
 /* Reading ahead of the rate by so much is not worth a wait. */
 #define PACE_SLACK_NS UINT64_C(1000000)
@@ -226,8 +221,6 @@ static void thread_main(void *arg)
 {
     struct follower *follower = arg;
     uint64_t polled_ns = uv_hrtime();
-    /* Of this thread alone. It works without, too. */
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
     uv_mutex_lock(&follower->lock);
     for (;;) {
         wait_for_work(follower, polled_ns);

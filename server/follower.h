@@ -4,7 +4,8 @@
 /*
  * Follows a repository: finds the version of each model that is to be served,
  * loads it beside the others, and has it take their place. All of it happens on
- * a thread of its own, of the lowest priority, at --reload-rate.
+ * a thread of its own, at --reload-rate. Not at a low priority: loops wait for
+ * it where both take the lock of the address space.
  *
  * A version is loaded, then verified and read into memory, then known to every
  * loop (a request may ask for it), and only then served: a version that some
