@@ -15,14 +15,22 @@
 #include "server/outq.h"
 #include "server/service.h"
 
+/* When a request got where. */
+struct call_times {
+    uint64_t begun_ns;
+    uint64_t decoded_ns; /* 0: it was not */
+    uint64_t answered_ns;
+};
+
 struct call {
     struct service *service;
     struct outq *out;
     uint16_t method;
     uint32_t request_id;
     uint64_t arrived_ns;
-    uint64_t deadline_ns; /* UINT64_MAX: none */
-    uint8_t *frame;       /* of the reply, reserved in out */
+    uint64_t deadline_ns;     /* UINT64_MAX: none */
+    struct call_times *times; /* NULL: nobody wants to know */
+    uint8_t *frame;           /* of the reply, reserved in out */
     uint32_t body_bytes;
     uint32_t code; /* enum rpc_code, set by call_fail() */
     char message[256];

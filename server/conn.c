@@ -118,14 +118,6 @@ static size_t untaken_bytes(const struct conn *conn)
            queued_bytes(conn, SIOCOUTQ);
 }
 
-static void sent(struct conn *conn, size_t bytes)
-{
-    struct service *service = conn->session.service;
-    outq_consume(&conn->session.out, bytes);
-    counter_add(&service->counters->bytes_sent, bytes);
-    counter_add(&service->counters->unsent_bytes, -(uint64_t)bytes);
-}
-
 static unsigned gather(const struct conn *conn, uv_buf_t *bufs, unsigned max)
 {
     struct iovec vectors[GATHER_MAX];
@@ -142,7 +134,7 @@ static void on_written(uv_write_t *request, int status)
     conn->n_open--;
     conn->writing = false;
     if (status == 0) {
-        sent(conn, conn->write_bytes);
+        session_sent(&conn->session, conn->write_bytes);
         conn->active_ns = conn->session.service->now_ns();
     } else {
         conn_close(conn, NULL); /* the peer is gone, or we closed */
@@ -182,7 +174,7 @@ static void flush(struct conn *conn)
         } else if (rv < 0) {
             conn_close(conn, NULL);
         } else {
-            sent(conn, (size_t)rv);
+            session_sent(&conn->session, (size_t)rv);
         }
     }
 }

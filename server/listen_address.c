@@ -48,6 +48,10 @@ int listen_address_parse(const char *text, struct listen_address *address,
 {
     struct listen_address parsed = {0};
     int rv;
+    if (strcmp(text, "systemd") == 0) {
+        *address = (struct listen_address){.inherited = true};
+        return 0;
+    }
     if (strncmp(text, "unix:", 5) == 0) {
         rv = parse_unix(text, text + 5, &parsed, err);
         if (rv == 0) {
@@ -57,7 +61,8 @@ int listen_address_parse(const char *text, struct listen_address *address,
     }
     const char *colon = strrchr(text, ':');
     if (colon == NULL) {
-        return bad(err, text, "not HOST:PORT, [IPV6]:PORT or unix:PATH");
+        return bad(err, text,
+                   "not HOST:PORT, [IPV6]:PORT, unix:PATH or systemd");
     }
     const char *host = text;
     size_t bytes = (size_t)(colon - text);

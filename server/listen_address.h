@@ -1,7 +1,8 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-/* An address to listen on, as text: HOST:PORT, [IPV6]:PORT or unix:PATH. */
+/* An address to listen on, as text: HOST:PORT, [IPV6]:PORT, unix:PATH, or
+ * systemd, for a socket that is passed. */
 #ifndef NB_SERVER_LISTEN_ADDRESS_H
 #define NB_SERVER_LISTEN_ADDRESS_H
 
@@ -13,6 +14,7 @@
 
 struct listen_address {
     bool is_unix;
+    bool inherited;
     char host[256]; /* "": every interface */
     char port[6];   /* decimal, 0..65535 */
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/log_json.h"
+
 #define LINES_A_SECOND 10
 #define DROPPED_MAX    32 /* bytes of " dropped=N" */
 
@@ -27,6 +29,12 @@ static void write_line(const char *level, const char *event, const char *format,
  * was seen hold for the one who saw it. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned long dropped; /* since the last line written */
+static bool as_json;
+
+void log_as_json(void)
+{
+    as_json = true;
+}
 
 /* A pipe that is writable takes this much without waiting. */
 static_assert(LOG_LINE_MAX <= PIPE_BUF, "a line is one write");
@@ -42,12 +50,21 @@ static bool can_write(void)
 static void put_line(char line[LOG_LINE_MAX], size_t n)
 {
     char tail[DROPPED_MAX] = "";
+    char json[LOG_LINE_MAX];
     pthread_mutex_lock(&lock);
     if (dropped != 0) {
         snprintf(tail, sizeof(tail), " dropped=%lu", dropped);
     }
-    n += (size_t)sprintf(line + n, "%s\n", tail);
-    if (can_write() && write(STDERR_FILENO, line, n) >= 0) {
+    const char *out = line;
+    n += (size_t)sprintf(line + n, "%s", tail);
+    if (as_json) {
+        n = log_to_json(line, json, sizeof(json) - 1);
+        json[n] = '\n';
+        out = json;
+    } else {
+        line[n] = '\n';
+    }
+    if (can_write() && write(STDERR_FILENO, out, n + 1) >= 0) {
         dropped = 0;
     } else {
         dropped++;

@@ -1,9 +1,9 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-/* One event a line, logfmt, on stderr. Any thread, and none ever waits: lines
- * that the reader of stderr leaves no room for are dropped, and counted as
- * `dropped=N` at the end of the next. */
+/* One event a line, logfmt or JSON, on stderr. Any thread, and none ever waits:
+ * lines that the reader of stderr leaves no room for are dropped, and counted
+ * as `dropped=N` at the end of the next. */
 #ifndef NB_SERVER_LOG_H
 #define NB_SERVER_LOG_H
 
@@ -18,6 +18,9 @@ void log_info(const char *event, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void log_error(const char *event, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* From now on; before there are threads. */
+void log_as_json(void);
 
 /* Holds a value as it may stand in a line. */
 struct log_text {

@@ -77,6 +77,7 @@ static void add_conn(struct loop *loop, struct conn *conn)
     conn->closed = on_conn_closed;
     conn->id = 1 + atomic_fetch_add_explicit(&loop->common->next_conn_id, 1,
                                              memory_order_relaxed);
+    conn->session.conn_id = conn->id;
     conn->next = loop->conns;
     if (loop->conns != NULL) {
         loop->conns->prev = conn;

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/descriptors.h"
 #include "server/follower.h"
@@ -128,6 +129,9 @@ int main(int argc, char **argv)
     if (action == OPTIONS_VERSION) {
         printf("nibbled %s\n", nb_version());
         return printed();
+    }
+    if (strcmp(options.log_format, "json") == 0) {
+        log_as_json();
     }
     options.loops = server_loops(&options); /* as many as the log says */
     descriptors_raise_limit();

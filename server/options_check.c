@@ -113,7 +113,7 @@ static int check_admin(const char *text, struct nb_errctx *err)
         return 0;
     }
     int rv = listen_address_parse(text, &address, err);
-    if (rv == 0 && address.is_unix) {
+    if (rv == 0 && (address.is_unix || address.inherited)) {
         rv = nb_fail(err, NB_ERR_INVALID, "--admin: '%.80s' is not HOST:PORT",
                      text);
     }
@@ -129,6 +129,12 @@ int options_check(const struct options *options, struct nb_errctx *err)
                        (unsigned long long)options->write_high_bytes);
     }
     int rv = check_what_to_serve(options, err);
+    if (rv == 0 && strcmp(options->log_format, "logfmt") != 0 &&
+        strcmp(options->log_format, "json") != 0) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "--log-format: '%s' is neither logfmt nor json",
+                       options->log_format);
+    }
     if (rv == 0) {
         rv = check_admin(options->admin, err);
     }

@@ -67,6 +67,9 @@ static int run(struct call *call, size_t index, const void *body, size_t bytes)
     if (decode(call, &methods[index], body, bytes, &message) != 0) {
         return -1;
     }
+    if (call->times != NULL) {
+        call->times->decoded_ns = call->service->now_ns();
+    }
     return methods[index].handle(call, message);
 }
 

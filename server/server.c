@@ -28,10 +28,13 @@
 #include "server/address_file.h"
 #include "server/admin.h"
 #include "server/descriptors.h"
+#include "server/listen_inherit.h"
 #include "server/listen_socket.h"
 #include "server/log.h"
 #include "server/loop.h"
+#include "server/notify.h"
 #include "server/repo_watch.h"
+#include "server/startup_log.h"
 #include "storage/file_io.h"
 
 struct server {
@@ -98,22 +101,33 @@ static void remember_socket(const char *path, struct file_id *id)
     }
 }
 
+static int open_socket(struct server *server, size_t i, unsigned *n_inherited,
+                       struct nb_errctx *err)
+{
+    struct listen_address *address = &server->addresses[i];
+    int *fds = &server->fds[i * server->n_loops];
+    return address->inherited
+               ? listen_inherit((*n_inherited)++, server->n_loops, fds,
+                                &address->is_unix, err)
+               : listen_socket_open(address, server->n_loops, fds, err);
+}
+
 static int open_sockets(struct server *server, struct nb_errctx *err)
 {
     const struct option_list *list = &server->options->listen;
+    unsigned n_inherited = 0;
     for (size_t i = 0; i < list->n; i++) {
         int *fds = &server->fds[i * server->n_loops];
         int rv =
             listen_address_parse(list->items[i], &server->addresses[i], err);
         if (rv == 0) {
-            rv = listen_socket_open(&server->addresses[i], server->n_loops, fds,
-                                    err);
+            rv = open_socket(server, i, &n_inherited, err);
         }
         if (rv != 0) {
             return rv;
         }
         server->n_addresses = i + 1;
-        if (server->addresses[i].is_unix) {
+        if (server->addresses[i].path[0] != '\0') {
             remember_socket(server->addresses[i].path, &server->sockets[i]);
         }
         rv = listen_address_of(fds[0], server->bound[i]);
@@ -140,8 +154,7 @@ static void remove_socket_files(const struct server *server)
 {
     for (size_t i = 0; i < server->n_addresses; i++) {
         const char *path = server->addresses[i].path;
-        if (server->addresses[i].is_unix &&
-            file_id_is(&server->sockets[i], path)) {
+        if (path[0] != '\0' && file_id_is(&server->sockets[i], path)) {
             unlink(path);
         }
     }
@@ -359,6 +372,7 @@ static void on_stopped(uv_async_t *async)
 
 static void begin_drain(struct server *server)
 {
+    notify_supervisor("STOPPING=1");
     server->draining = true;
     atomic_store(&server->service.draining, true);
     order_loops(server, loop_drain);
@@ -415,43 +429,6 @@ static int open_handles(struct server *server)
 
 /* ---- the whole ------------------------------------------------------- */
 
-static void log_table(const struct table_entry *entry, const char *model)
-{
-    const struct table_info *info = table_info(entry->table);
-    struct log_text name;
-    struct log_text of;
-    log_info("table", "name=%s codec=%s rows=%llu dim=%u bytes=%llu model=%s",
-             log_quote(entry->name, &name), nb_codec_name(info->format.codec),
-             (unsigned long long)info->n_rows, info->format.dim,
-             (unsigned long long)info->file_bytes, log_quote(model, &of));
-}
-
-static void log_model(const struct catalog_entry *entry)
-{
-    const struct table_set *tables = entry->tables;
-    const char *model = table_set_model(tables);
-    struct log_text name;
-    log_info("model", "name=%s version=%llu choice=%s tables=%zu",
-             log_quote(model, &name),
-             (unsigned long long)table_set_version(tables),
-             catalog_choice_name(entry->choice), table_set_n(tables));
-    for (size_t i = 0; i < table_set_n(tables); i++) {
-        log_table(table_set_at(tables, i), model);
-    }
-}
-
-static void log_start(const struct server *server,
-                      const struct catalog *catalog)
-{
-    char described[LOG_LINE_MAX / 2];
-    options_describe(server->options, described, sizeof(described));
-    log_info("start", "version=%s isa=%s pid=%ld%s", NB_VERSION_STRING,
-             nb_isa(), (long)getpid(), described);
-    for (size_t i = 0; i < catalog_n(catalog); i++) {
-        log_model(catalog_at(catalog, i));
-    }
-}
-
 static int announce(struct server *server, struct nb_errctx *err)
 {
     struct log_text quoted;
@@ -493,7 +470,7 @@ static int serve(struct server *server, struct nb_errctx *err)
         remove_socket_files(server);
         return nb_fail(err, rv, "cannot start: %s", nb_strerror(rv));
     }
-    log_start(server, catalog);
+    startup_log(server->options, catalog);
     rv = limit_conns(server, err);
     if (rv != 0) {
         close_sockets(server, 0);
@@ -509,7 +486,9 @@ static int serve(struct server *server, struct nb_errctx *err)
     if (rv == 0) {
         rv = announce(server, err);
     }
-    if (rv != 0) {
+    if (rv == 0) {
+        notify_supervisor("READY=1");
+    } else {
         begin_drain(server);
     }
     if (server->follower != NULL) {

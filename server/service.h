@@ -15,6 +15,7 @@
 #include "server/buf_pool.h"
 #include "server/catalog.h"
 #include "server/counters.h"
+#include "server/log.h"
 #include "server/options.h"
 
 /* Shared by all loops. The counters are each loop's own. */
@@ -38,7 +39,8 @@ struct service {
     struct buf_pool pool;
     uint8_t *scratch; /* where sockets are read to */
     uint64_t (*now_ns)(void);
-    uint64_t turn_ns;             /* when the loop's turn began; 0: not yet */
+    uint64_t turn_ns; /* when the loop's turn began; 0: not yet */
+    struct log_limit slow_log;
     uint32_t answered[N_METHODS]; /* requests whose latency is not counted */
 };
 

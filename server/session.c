@@ -101,9 +101,25 @@ static void answer(struct session *session, const struct frame_header *header,
 {
     struct call call;
     begin_call(session, header, &call);
+    bool timed = slow_request_begin(&session->slow, &call);
     if (!rpc_answer(&call, body, header->body_bytes)) {
         end_without_memory(session);
     }
+    if (timed) {
+        slow_request_answered(&session->slow, &call,
+                              session->sent_bytes + session->out.bytes);
+    }
+}
+
+void session_sent(struct session *session, size_t bytes)
+{
+    struct counters *counters = session->service->counters;
+    outq_consume(&session->out, bytes);
+    counter_add(&counters->bytes_sent, bytes);
+    counter_add(&counters->unsent_bytes, -(uint64_t)bytes);
+    session->sent_bytes += bytes;
+    slow_request_sent(&session->slow, session->service, session->conn_id,
+                      session->sent_bytes);
 }
 
 /* Takes one frame, or of a refused one its header, from the front. Returns the

@@ -21,6 +21,7 @@
 #include "proto/frame.h"
 #include "server/outq.h"
 #include "server/service.h"
+#include "server/slow_request.h"
 
 struct session {
     struct service *service;
@@ -33,6 +34,9 @@ struct session {
     bool paused;       /* too much is unsent: frames are held back */
     bool ended;        /* framing is lost, or memory: nothing more is taken */
     struct nb_errctx why; /* of ended */
+    uint64_t conn_id;     /* for the log */
+    uint64_t sent_bytes;  /* of all replies */
+    struct slow_request slow;
 };
 
 void session_init(struct session *session, struct service *service);
@@ -44,6 +48,9 @@ int session_window(struct session *session, void **base, size_t *bytes);
 
 /* `bytes` bytes came, at the start of the window. */
 void session_received(struct session *session, size_t bytes, uint64_t now_ns);
+
+/* The first `bytes` bytes of `out` were sent. */
+void session_sent(struct session *session, size_t bytes);
 
 /* Some of `out` was sent: answers what had been held back, if there is room
  * again. True if it queued something. */

@@ -171,7 +171,7 @@ static const struct {
     {"--idle-timeout 18446744073709551",
      "--idle-timeout: 18446744073709551 is not within 0.000 to 604800.000"},
     {"--table a=x --listen=",
-     "address '': not HOST:PORT, [IPV6]:PORT or unix:PATH"},
+     "address '': not HOST:PORT, [IPV6]:PORT, unix:PATH or systemd"},
     {"--table =x", "--table: '=x' is not NAME=FILE, with a NAME of 1 to 128 "
                    "letters, digits, '_', '.', '-'"},
     {"--table a=", "--table: 'a=' is not NAME=FILE, with a NAME of 1 to 128 "

@@ -1,0 +1,18 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* A line of the log as a JSON object. */
+#ifndef NB_SERVER_LOG_JSON_H
+#define NB_SERVER_LOG_JSON_H
+
+#include <stddef.h>
+
+/*
+ * Turns `line`, blank-separated `key=value` with values bare or as log_quote()
+ * quotes them, into an object on one line, without its end. Bare values of
+ * digits become numbers, everything else strings. Fields for which there is no
+ * room are left out. Returns the length; `bytes` is 16 at least.
+ */
+size_t log_to_json(const char *line, char *to, size_t bytes);
+
+#endif

@@ -1,0 +1,44 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "server/startup_log.h"
+
+#include <unistd.h>
+
+#include "server/log.h"
+
+static void log_table(const struct table_entry *entry, const char *model)
+{
+    const struct table_info *info = table_info(entry->table);
+    struct log_text name;
+    struct log_text of;
+    log_info("table", "name=%s codec=%s rows=%llu dim=%u bytes=%llu model=%s",
+             log_quote(entry->name, &name), nb_codec_name(info->format.codec),
+             (unsigned long long)info->n_rows, info->format.dim,
+             (unsigned long long)info->file_bytes, log_quote(model, &of));
+}
+
+static void log_model(const struct catalog_entry *entry)
+{
+    const struct table_set *tables = entry->tables;
+    const char *model = table_set_model(tables);
+    struct log_text name;
+    log_info("model", "name=%s version=%llu choice=%s tables=%zu",
+             log_quote(model, &name),
+             (unsigned long long)table_set_version(tables),
+             catalog_choice_name(entry->choice), table_set_n(tables));
+    for (size_t i = 0; i < table_set_n(tables); i++) {
+        log_table(table_set_at(tables, i), model);
+    }
+}
+
+void startup_log(const struct options *options, const struct catalog *catalog)
+{
+    char described[LOG_LINE_MAX / 2];
+    options_describe(options, described, sizeof(described));
+    log_info("start", "version=%s isa=%s pid=%ld%s", NB_VERSION_STRING,
+             nb_isa(), (long)getpid(), described);
+    for (size_t i = 0; i < catalog_n(catalog); i++) {
+        log_model(catalog_at(catalog, i));
+    }
+}

@@ -1,0 +1,89 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "server/log_json.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server/log.h"
+#include "tests/lib/run_suite.h"
+
+static const struct {
+    const char *line;
+    const char *json;
+} lines[] = {
+    {"", "{}"},
+    {"ts=2026-01-02T03:04:05.678Z level=info event=exit status=0",
+     "{\"ts\":\"2026-01-02T03:04:05.678Z\",\"level\":\"info\","
+     "\"event\":\"exit\",\"status\":0}"},
+    {"a=007 b=0 c=1.5 d=123456789012345 e=1234567890123456 f=-1",
+     "{\"a\":\"007\",\"b\":0,\"c\":\"1.5\",\"d\":123456789012345,"
+     "\"e\":\"1234567890123456\",\"f\":\"-1\"}"},
+    {"a=\"b c=d\" e=\"12\" f=\"\"",
+     "{\"a\":\"b c=d\",\"e\":\"12\",\"f\":\"\"}"},
+    {"a=\"x\\\"y\\\\z\\x0a\\xff\\xzz\"",
+     "{\"a\":\"x\\\"y\\\\z\\u000a\\u00ffxzz\"}"},
+    {"  a=1   b=  c", "{\"a\":1,\"b\":\"\",\"c\":\"\"}"},
+    {"a=\"cut", "{\"a\":\"cut\"}"},
+    {"a=\"cut\\", "{\"a\":\"cut\\\\\"}"},
+};
+
+START_TEST(lines_become_objects)
+{
+    char json[512];
+    size_t n = log_to_json(lines[_i].line, json, sizeof(json));
+    ck_assert_str_eq(json, lines[_i].json);
+    ck_assert_uint_eq(n, strlen(json));
+    json_t *parsed = json_loads(json, 0, NULL);
+    ck_assert_ptr_nonnull(parsed);
+    json_decref(parsed);
+}
+END_TEST
+
+START_TEST(what_is_quoted_comes_back)
+{
+    char line[1024];
+    char json[2048];
+    struct log_text quoted;
+    static const char value[] = "a \"b\" \\ c=\n\x7f \t end";
+    snprintf(line, sizeof(line), "v=%s", log_quote(value, &quoted));
+    log_to_json(line, json, sizeof(json));
+    json_t *parsed = json_loads(json, 0, NULL);
+    ck_assert_ptr_nonnull(parsed);
+    ck_assert_str_eq(json_string_value(json_object_get(parsed, "v")), value);
+    json_decref(parsed);
+}
+END_TEST
+
+START_TEST(fields_that_do_not_fit_are_left_out)
+{
+    static const char line[] = "a=1 bbbbbbbbbb=\"cc\\x01\\x02cccc\" d=2";
+    char json[128];
+    for (size_t bytes = 16; bytes < sizeof(json); bytes++) {
+        memset(json, 'x', sizeof(json));
+        size_t n = log_to_json(line, json, bytes);
+        ck_assert_uint_lt(n, bytes);
+        ck_assert_int_eq(json[bytes], 'x');
+        json_t *parsed = json_loads(json, 0, NULL);
+        ck_assert_ptr_nonnull(parsed);
+        ck_assert_int_eq(json_integer_value(json_object_get(parsed, "a")), 1);
+        json_decref(parsed);
+    }
+    log_to_json(line, json, 18);
+    ck_assert_str_eq(json, "{\"a\":1,\"d\":2}");
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("log_json");
+    TCase *tcase = tcase_create("log_json");
+    tcase_add_loop_test(tcase, lines_become_objects, 0,
+                        sizeof(lines) / sizeof(lines[0]));
+    tcase_add_test(tcase, what_is_quoted_comes_back);
+    tcase_add_test(tcase, fields_that_do_not_fit_are_left_out);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
