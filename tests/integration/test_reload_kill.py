@@ -61,20 +61,23 @@ class KillTest(RepoCase):
         began = time.monotonic()
         self.assertEqual(self.begin_publish(2).wait(), 0)
         wait_for(lambda: self.serving(server)[0] == 2, "2 is served")
-        whole_s = time.monotonic() - began
+        limit_s = time.monotonic() - began
         outcomes = {"not published": 0, "published": 0}
-        for i in range(N_POINTS):
+        for _ in range(N_POINTS):
             last = self.highest()
             began = time.monotonic()
             publisher = self.begin_publish(last + 1)
-            point_s = (i + draw.random()) / N_POINTS * 1.2 * whole_s
+            point_s = draw.random() * limit_s
             while time.monotonic() - began < point_s:
                 pass
             self.kill(publisher)
             self.kill(server.process)
             now = self.highest()
             self.assertIn(now, (last, last + 1))
+            # However fast the machine is just now: some points are before the
+            # version is there, and more of them after, while it is loaded.
             outcomes["published" if now > last else "not published"] += 1
+            limit_s *= 0.9 if now > last else 1.3
             nibble("verify", self.path(now))
             server = self.start()
             self.serves(server, now)
