@@ -327,6 +327,7 @@ int conn_init(struct conn *conn, uv_loop_t *loop, bool is_unix,
     conn->write.data = conn;
     conn->shutdown.data = conn;
     conn->active_ns = service->now_ns();
+    conn->opened_ns = conn->active_ns;
     session_init(&conn->session, service);
     return 0;
 }
@@ -388,6 +389,15 @@ static bool is_stalled(struct conn *conn, uint64_t now_ns)
                    conn->session.service->options->write_timeout_ms);
 }
 
+/* A tenth more or less, by the connection's number: those that were opened
+ * together do not come back together. */
+static uint64_t age_limit_ms(const struct conn *conn)
+{
+    uint64_t limit = conn->session.service->options->max_connection_age_ms;
+    uint64_t mixed = conn->id * UINT64_C(0x9e3779b97f4a7c15) >> 40;
+    return limit - limit / 10 + limit / 5 * (mixed % 1024) / 1023;
+}
+
 void conn_check_time(struct conn *conn, uint64_t now_ns)
 {
     const struct options *options = conn->session.service->options;
@@ -401,6 +411,13 @@ void conn_check_time(struct conn *conn, uint64_t now_ns)
         return;
     }
     session_check_time(&conn->session, now_ns);
+    if (options->max_connection_age_ms != 0 && conn->drain == CONN_DRAIN_NO &&
+        is_over(conn->opened_ns, now_ns, age_limit_ms(conn))) {
+        conn_drain(conn);
+        if (conn->state != CONN_OPEN) {
+            return;
+        }
+    }
     check_drain(conn, now_ns);
     if (is_stalled(conn, now_ns)) {
         conn_close(conn, "write timeout: the peer takes no replies");

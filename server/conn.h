@@ -58,7 +58,8 @@ struct conn {
     uint64_t active_ns;   /* last bytes in or out */
     uint64_t progress_ns; /* when the peer last took some of it */
     uint64_t linger_ns;   /* when lingering began */
-    const char *reason;   /* why it was closed, for the log */
+    uint64_t opened_ns;
+    const char *reason; /* why it was closed, for the log */
 };
 
 /*

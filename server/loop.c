@@ -117,7 +117,8 @@ static uint64_t tick_ms(const struct options *options)
 {
     const uint64_t timeouts[] = {
         options->idle_timeout_ms, options->header_timeout_ms,
-        options->request_timeout_ms, options->write_timeout_ms};
+        options->request_timeout_ms, options->write_timeout_ms,
+        options->max_connection_age_ms};
     uint64_t shortest = 4 * TICK_MAX_MS;
     for (size_t i = 0; i < sizeof(timeouts) / sizeof(timeouts[0]); i++) {
         if (timeouts[i] != 0 && timeouts[i] < shortest) {

@@ -7,14 +7,15 @@
 #include "server/request_scan.h"
 
 static const struct method {
-    uint16_t id;
-    uint32_t max_request_bytes;
     rpc_handler_fn *handle;
     const ProtobufCMessageDescriptor *request;
+    uint32_t max_request_bytes;
+    uint16_t id;
+    bool is_work; /* of any size, rather than a question about the server */
 } methods[] = {
 #define METHOD(id, name, max_request_bytes)                                    \
-    {id, max_request_bytes, handle_##name,                                     \
-     &nibble__v1__##name##_request__descriptor},
+    {handle_##name, &nibble__v1__##name##_request__descriptor,                 \
+     max_request_bytes, id, (max_request_bytes) == UINT32_MAX},
 #include "proto/methods.def"
 #undef METHOD
 };
@@ -57,11 +58,28 @@ static int decode(struct call *call, const struct method *method,
                      method->request->name);
 }
 
+/* More work than there is time for: those who come last are told at once. */
+static bool is_behind(struct call *call)
+{
+    uint64_t limit_ms = call->service->options->max_backlog_ms;
+    uint64_t behind_ms = service_behind_ms(call->service);
+    if (limit_ms == 0 || behind_ms <= limit_ms) {
+        return false;
+    }
+    call_fail(call, RPC_RESOURCE_EXHAUSTED,
+              "server: overloaded, %llu ms behind, the limit is %llu",
+              (unsigned long long)behind_ms, (unsigned long long)limit_ms);
+    return true;
+}
+
 static int run(struct call *call, size_t index, const void *body, size_t bytes)
 {
     if (index == N_METHODS) {
         return call_fail(call, RPC_UNIMPLEMENTED, "method: %u is not known",
                          call->method);
+    }
+    if (methods[index].is_work && is_behind(call)) {
+        return -1;
     }
     void *message;
     if (decode(call, &methods[index], body, bytes, &message) != 0) {

@@ -87,6 +87,14 @@ uint64_t service_turn_ns(struct service *service)
     return service->turn_ns;
 }
 
+uint64_t service_behind_ms(const struct service *service)
+{
+    if (service->turn_ns == 0 || service->clock_ns <= service->turn_ns) {
+        return 0;
+    }
+    return (service->clock_ns - service->turn_ns) / 1000000;
+}
+
 void service_end_turn(struct service *service)
 {
     if (service->turn_ns != 0) {
@@ -98,7 +106,8 @@ void service_end_turn(struct service *service)
 
 void service_count_latency(struct service *service, uint64_t arrived_ns)
 {
-    uint64_t took_ns = service->now_ns() - arrived_ns;
+    service->clock_ns = service->now_ns();
+    uint64_t took_ns = service->clock_ns - arrived_ns;
     for (size_t i = 0; i < N_METHODS; i++) {
         if (service->answered[i] != 0) {
             durations_add(&service->counters->methods[i].latency, took_ns,

@@ -39,7 +39,8 @@ struct service {
     struct buf_pool pool;
     uint8_t *scratch; /* where sockets are read to */
     uint64_t (*now_ns)(void);
-    uint64_t turn_ns; /* when the loop's turn began; 0: not yet */
+    uint64_t turn_ns;  /* when the loop's turn began; 0: not yet */
+    uint64_t clock_ns; /* when the clock was last looked at */
     struct log_limit slow_log;
     uint32_t answered[N_METHODS]; /* requests whose latency is not counted */
 };
@@ -55,6 +56,10 @@ int service_init(struct service *service, const struct service_common *common,
 /* When the loop came back from waiting: what it reads now had arrived by then,
  * or nearly. One look at the clock a turn. */
 uint64_t service_turn_ns(struct service *service);
+
+/* Since when the loop has not waited, in ms, as far as it is known without a
+ * look at the clock: so long has what is read now been waiting. */
+uint64_t service_behind_ms(const struct service *service);
 
 /* The loop is about to wait again. */
 void service_end_turn(struct service *service);

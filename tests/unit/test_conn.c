@@ -298,6 +298,27 @@ START_TEST(a_slow_peer_is_waited_for)
 }
 END_TEST
 
+/* It goes on while the peer asks, and ends at a pause. */
+START_TEST(an_old_connection_ends_at_a_pause)
+{
+    open_with("--max-connection-age 100");
+    conn.id = 1;
+    after_ms(80000);
+    send_ping(1);
+    ck_assert_uint_eq(receive_ping(), 1);
+    after_ms(9000); /* a tenth less than told is the least */
+    ck_assert_int_eq(conn.drain, CONN_DRAIN_NO);
+    send_ping(2);
+    ck_assert_uint_eq(receive_ping(), 2);
+    send_ping(3);
+    after_ms(22000); /* a tenth more is the most */
+    ck_assert_int_ne(conn.drain, CONN_DRAIN_NO);
+    ck_assert_uint_eq(receive_ping(), 3);
+    after_ms(QUIET_MS + 1);
+    ck_assert_int_eq(conn.state, CONN_LINGER);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("conn");
@@ -310,6 +331,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, a_peer_that_does_not_close_is_left);
     tcase_add_test(tcase, a_peer_that_takes_nothing_is_left);
     tcase_add_test(tcase, a_slow_peer_is_waited_for);
+    tcase_add_test(tcase, an_old_connection_ends_at_a_pause);
     suite_add_tcase(suite, tcase);
     return suite;
 }

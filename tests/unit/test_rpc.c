@@ -428,6 +428,25 @@ START_TEST(deadlines_hold_between_features)
 }
 END_TEST
 
+START_TEST(work_is_refused_while_the_loop_is_behind)
+{
+    /* Since its turn began, the clock has been looked at after 5.001 s. */
+    fixture_service.turn_ns = 1000000000;
+    fixture_service.clock_ns = fixture_service.turn_ns + 5000000000;
+    ask_pool(nothing);
+    ck_assert_uint_eq(answer.header.kind, FRAME_REPLY);
+    fixture_service.clock_ns += 1000000;
+    ask_pool(nothing);
+    expect_error(RPC_RESOURCE_EXHAUSTED,
+                 "server: overloaded, 5001 ms behind, the limit is 5000");
+    ask(FRAME_METHOD_ping, NULL, 0);
+    ck_assert_uint_eq(answer.header.kind, FRAME_REPLY);
+    service_end_turn(&fixture_service);
+    ask_pool(nothing);
+    ck_assert_uint_eq(answer.header.kind, FRAME_REPLY);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("rpc");
@@ -446,6 +465,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, ping_takes_any_fields);
     tcase_add_test(tcase, status_tells_tables_and_counts);
     tcase_add_test(tcase, deadlines_hold_between_features);
+    tcase_add_test(tcase, work_is_refused_while_the_loop_is_behind);
     suite_add_tcase(suite, tcase);
     return suite;
 }
