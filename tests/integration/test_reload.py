@@ -200,6 +200,28 @@ class ReloadTest(RepoCase):
         self.await_version(2, "bad")
         self.answers(2, 2, "bad")
 
+    def test_a_model_of_many_tables(self):
+        """A status of it takes more memory than there was one to be for."""
+        self.start("--max-frame-bytes", 64, "--max-features", 1)
+        self.publish(0)
+        self.await_version(1)
+        # Version 2 has the table 900 times, which is faster than publishing.
+        names = ["t%03d" % i for i in range(900)]
+        shutil.copytree(self.path(1), self.path(".two"))
+        manifest = self.path(".two", "manifest.json")
+        with open(manifest) as file:
+            content = json.load(file)
+        content["tables"] = [dict(content["tables"][0], name=name,
+                                  file=name + ".nbt") for name in names]
+        for name in names:
+            os.link(self.path(".two", "t.nbt"),
+                    self.path(".two", name + ".nbt"))
+        os.chmod(manifest, 0o600)
+        with open(manifest, "w") as file:
+            json.dump(content, file)
+        os.rename(self.path(".two"), self.path(2))
+        self.assertEqual([t.name for t in self.await_version(2).tables], names)
+
     def test_only_the_models_that_are_named(self):
         self.publish(0, model="one")
         self.start("--model", "one")
