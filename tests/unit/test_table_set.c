@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <uv.h>
 
 #include "server/counters.h"
 #include "tests/lib/run_suite.h"
@@ -164,6 +165,56 @@ START_TEST(counters_are_summed)
 }
 END_TEST
 
+static uv_sem_t started;
+static uv_sem_t go_on;
+
+static void wait_to_go_on(struct reaper_item *item)
+{
+    (void)item;
+    uv_sem_post(&started);
+    uv_sem_wait(&go_on);
+}
+
+static bool is_mapped(const char *name)
+{
+    char line[4096];
+    bool found = false;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    ck_assert_ptr_nonnull(maps);
+    while (!found && fgets(line, sizeof(line), maps) != NULL) {
+        found = strstr(line, name) != NULL;
+    }
+    fclose(maps);
+    return found;
+}
+
+/* By the thread that is told to, once it comes to it. */
+START_TEST(whoever_lets_go_does_not_unmap)
+{
+    struct reaper *reaper;
+    struct table_set *other;
+    struct reaper_item first = {.free = wait_to_go_on};
+    const char *path = table_file_write("reaped.nbt", 8, 10);
+    uv_sem_init(&started, 0);
+    uv_sem_init(&go_on, 0);
+    ck_assert_int_eq(reaper_create(&reaper), 0);
+    ck_assert_int_eq(table_set_create("m", 8, 3, &other), 0);
+    ck_assert_int_eq(table_set_add(other, "t", path, TABLE_VERIFY_FULL, NULL),
+                     0);
+    table_set_free_by(other, reaper);
+    reaper_take(reaper, &first);
+    uv_sem_wait(&started);
+    table_set_unref(other);
+    bool kept = is_mapped("reaped.nbt");
+    uv_sem_post(&go_on);
+    reaper_destroy(reaper);
+    ck_assert(kept);
+    ck_assert(!is_mapped("reaped.nbt"));
+    uv_sem_destroy(&started);
+    uv_sem_destroy(&go_on);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("table_set");
@@ -174,6 +225,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, unseen_ids_are_summed_over_loops);
     tcase_add_test(tcase, versions_that_are_loaded_count_together);
     tcase_add_test(tcase, references_keep_the_tables);
+    tcase_add_test(tcase, whoever_lets_go_does_not_unmap);
     tcase_add_test(tcase, counters_are_summed);
     suite_add_tcase(suite, tcase);
     return suite;
