@@ -103,6 +103,7 @@ struct channel_conn {
     int send_error; /* why nothing more is sent; reading will tell more */
     bool flush;     /* in channel->unsent */
     bool heard;     /* an answer came, since it is ready */
+    bool suspect;   /* a sibling was lost: not used until it is heard */
     bool pinging;
     uint32_t n_unanswered; /* requests begun, abandoned ones and Pings too */
     uint64_t heard_at;     /* uv_now() */

@@ -54,6 +54,33 @@ static void give_back_attempts(struct channel_conn *conn, int code,
     conn->pinging = false;
 }
 
+static void ping(struct channel_conn *conn)
+{
+    static const uint8_t header[FRAME_HEADER_BYTES]; /* the item has its own */
+    static const struct iovec piece = {(void *)header, FRAME_HEADER_BYTES};
+    static const struct request_frame frame = {
+        .iov = (struct iovec *)&piece, .n_iov = 1, .bytes = FRAME_HEADER_BYTES};
+    if (!conn->pinging && conn_has_room(conn)) {
+        conn->pinging = true;
+        conn_send(conn, &conn->ping, &frame, FRAME_METHOD_ping);
+    }
+}
+
+/* A server that ends takes all its connections with it, one after another: a
+ * call must not spend its attempts on them. Each is asked, and used again when
+ * it has answered anything. */
+static void suspect_siblings(const struct channel_conn *lost)
+{
+    struct nb_channel *channel = lost->channel;
+    for (uint32_t i = 0; i < channel->n_conns; i++) {
+        struct channel_conn *conn = &channel->conns[i];
+        if (conn->replica == lost->replica && conn->state == CONN_READY) {
+            ping(conn);
+            conn->suspect = true;
+        }
+    }
+}
+
 /* The connection is of no use any more, as *of shows, whom it answered or NULL.
  */
 static void lose_with(struct channel_conn *conn, int code, const char *why,
@@ -67,6 +94,7 @@ static void lose_with(struct channel_conn *conn, int code, const char *why,
         tally_add(&conn->channel->tally.connected, -1);
         conn_drop_found(conn);
         conn_close_socket(conn);
+        suspect_siblings(conn);
         give_back_attempts(conn, code, text.text);
     }
     if (of != NULL && of->call != NULL) {
@@ -101,6 +129,7 @@ static void connected(struct channel_conn *conn)
     }
     conn_drop_found(conn);
     conn->state = CONN_READY;
+    conn->suspect = false;
     conn->heard_at = uv_now(conn->channel->loop);
     reply_buffer_init(&conn->replies, conn->channel->options.max_reply_bytes);
     tally_add(&conn->channel->tally.connects, 1);
@@ -127,8 +156,8 @@ static void mark_unsent(struct channel_conn *conn)
 
 bool conn_has_room(const struct channel_conn *conn)
 {
-    return conn->state == CONN_READY && conn->send_error == 0 &&
-           !inflight_is_full(&conn->inflight);
+    return conn->state == CONN_READY && !conn->suspect &&
+           conn->send_error == 0 && !inflight_is_full(&conn->inflight);
 }
 
 void conn_send(struct channel_conn *conn, struct channel_attempt *attempt,
@@ -252,6 +281,7 @@ static bool take_frame(struct channel_conn *conn,
         lose_with(conn, NB_ERR_FRAME, text.text, attempt);
         return false;
     }
+    conn->suspect = false;
     if (!conn->heard) {
         conn->heard = true;
         backoff_reset(&conn->backoff);
@@ -347,18 +377,6 @@ void conn_on_poll(uv_poll_t *poll, int status, int events)
 }
 
 /* ---- time ------------------------------------------------------------- */
-
-static void ping(struct channel_conn *conn)
-{
-    static const uint8_t header[FRAME_HEADER_BYTES]; /* the item has its own */
-    static const struct iovec piece = {(void *)header, FRAME_HEADER_BYTES};
-    static const struct request_frame frame = {
-        .iov = (struct iovec *)&piece, .n_iov = 1, .bytes = FRAME_HEADER_BYTES};
-    if (!conn->pinging && conn_has_room(conn)) {
-        conn->pinging = true;
-        conn_send(conn, &conn->ping, &frame, FRAME_METHOD_ping);
-    }
-}
 
 static void check_silence(struct channel_conn *conn)
 {

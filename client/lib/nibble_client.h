@@ -196,9 +196,9 @@ NB_API int nb_channel_open_loop(struct uv_loop_s *loop,
 /*
  * Ends a channel and frees it; NULL is allowed. Calls that are not done end
  * with NB_ERR_CANCELLED; a name that is being looked up is waited for. With a
- * thread of its own: waits until that has ended;
- * not to be called from `done`. On a loop: returns at once, and is done when
- * `closed` (may be NULL) is called; calls end before that.
+ * thread of its own: waits until that has ended; not to be called from `done`.
+ * On a loop: returns at once, also from `done`; the calls end on the loop, and
+ * `closed` (may be NULL) is called there when nothing is left.
  */
 typedef void nb_channel_closed_fn(void *arg);
 NB_API void nb_channel_close(struct nb_channel *channel,
@@ -247,7 +247,7 @@ typedef void nb_done_fn(void *arg, const struct nb_outcome *outcome);
  * options (may be NULL) point to are borrowed until `done` is called, which
  * happens exactly once if this returns 0, and not at all otherwise; the structs
  * *request and *options themselves may go at once. *ticket (may be NULL) names
- * the call to nb_channel_cancel().
+ * the call to nb_channel_cancel(), and is written before `done` can be called.
  *
  * NB_ERR_EXHAUSTED: max_calls are unanswered. NB_ERR_INVALID (names the
  * feature), NB_ERR_NOMEM. `done` gets 0, NB_ERR_REMOTE, NB_ERR_TIMEOUT,

@@ -7,7 +7,7 @@
  * answered and what they cost here. Against static_server, which costs next to
  * nothing itself, that is what the library can do.
  *     channel_load --server ADDRESS [--profile point] [--depth 64]
- *                  [--connections 4] [--ms 2000]
+ *                  [--connections 4] [--ms 2000] [--rows N]
  */
 #include <errno.h>
 #include <getopt.h>
@@ -27,6 +27,7 @@ struct load {
     uint64_t until; /* uv_hrtime() */
     uint64_t n_calls;
     uint64_t n_failed;
+    uint64_t rows;   /* of a table; 0: those of the profile */
     uint32_t n_left; /* calls that are not done */
     char why[256];
 };
@@ -100,7 +101,7 @@ static void make_request(struct load *load, const char *name)
     }
     uint64_t *ids = must(calloc(load->workload.n_ids, sizeof(*ids)));
     for (size_t i = 0; i < load->workload.n_ids; i++) {
-        ids[i] = i * 7919 % profile->rows;
+        ids[i] = i * 7919 % (load->rows != 0 ? load->rows : profile->rows);
     }
     for (size_t i = 0; i < load->workload.n_tables; i++) {
         load->workload.features[i].ids.u64 = ids;
@@ -191,6 +192,7 @@ int main(int argc, char **argv)
         {"depth", required_argument, NULL, 'd'},
         {"connections", required_argument, NULL, 'c'},
         {"ms", required_argument, NULL, 'm'},
+        {"rows", required_argument, NULL, 'r'},
         {NULL, 0, NULL, 0},
     };
     static struct load load;
@@ -212,6 +214,8 @@ int main(int argc, char **argv)
             options.connections = number(optarg, 256);
         } else if (row == 'm') {
             ms = number(optarg, 3600000);
+        } else if (row == 'r') {
+            load.rows = number(optarg, UINT32_MAX);
         } else {
             return 2;
         }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """nibble bench against real servers, and against servers that misbehave."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import nibble_test
 from nibble_test import nibble
 
 STATIC_SERVER = os.path.join(nibble_test.BUILD, "tests/bench/static_server")
+LOAD = os.path.join(nibble_test.BUILD, "tests/bench/channel_load")
 SMALL = ("--duration", "0.3", "--warm-up", "0.1", "--request-mib", "1")
 
 
@@ -321,15 +323,49 @@ class Publishing(nibble_test.TestCase):
         self.assertEqual(versions[-1], report["published"] + 1)
 
 
+def requests_of(peer):
+    """Lookups that a server has answered."""
+    return sum(method.requests for method in peer.status().methods
+               if method.name == "lookup")
+
+
 class Channels(nibble_test.TestCase):
     def test_calls_as_fast_as_they_are_answered(self):
-        load = os.path.join(nibble_test.BUILD, "tests/bench/channel_load")
         for profile in ("point", "ranking"):
             server = StaticServer(self, "--profile", profile)
-            told = nibble_test.run(load, "--server", server.address,
+            told = nibble_test.run(LOAD, "--server", server.address,
                                    "--profile", profile, "--ms", 100).stdout
             self.assertRegex(told, r"%s, 64 deep over 4 connections: [1-9]" %
                              profile)
+
+    def test_no_call_fails_while_a_server_is_killed_and_restarted(self):
+        repo = made_tables("point", "0.0005")
+        address = "unix:" + nibble_test.scratch_path(".sock")
+
+        def start():
+            server = nibble_test.Server({}, "--repo", repo, listen=(address,))
+            self.addCleanup(server.process.wait)
+            self.addCleanup(server.process.kill)
+            return server
+
+        server = start()
+        load = subprocess.Popen(
+            [LOAD, "--server", address, "--profile", "point", "--rows", "5000",
+             "--ms", "2500"], text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
+        self.addCleanup(load.communicate)
+        self.addCleanup(load.kill)
+        for _ in range(3):
+            with contextlib.closing(server.connect()) as peer:
+                nibble_test.wait_for(lambda: requests_of(peer) > 1000 or
+                                     load.poll() is not None,
+                                     "calls are answered")
+            server.process.kill()
+            server.process.wait()
+            server = start()
+        told, errors = load.communicate(timeout=nibble_test.DEADLINE_S)
+        self.assertEqual((load.returncode, errors), (0, ""), told)
+        self.assertRegex(told, r": [1-9]")
 
 
 if __name__ == "__main__":
