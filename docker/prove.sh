@@ -1,0 +1,79 @@
+#!/bin/sh
+# Copyright the nibble authors.
+# SPDX-License-Identifier: Apache-2.0
+
+# Runs the Dockerfile's steps where Docker cannot run: prove.sh DIR. Makes two
+# Debian 12 trees below DIR by debootstrap, one a stage, runs every RUN line of
+# the file in the tree of its stage, copies what COPY copies, then serves a
+# published model as the image's user and asks the health check. As root; needs
+# debootstrap. DIR must not exist, and is left for looking at.
+set -eu
+
+cd "$(dirname "$0")/.."
+dir=${1:?prove.sh DIR}
+mkdir "$dir"
+dir=$(cd "$dir" && pwd)
+mirror=${MIRROR:-}
+
+# run TREE COMMAND: in the tree, with the folder of its WORKDIR.
+run() {
+    chroot "$1" /bin/sh -ec "cd $2; $3"
+}
+
+tree() {
+    # shellcheck disable=SC2086
+    debootstrap --variant=minbase bookworm "$1" $mirror >"$1.log" 2>&1
+    for file in /etc/apt/sources.list /etc/resolv.conf; do
+        [ ! -e $file ] || cp $file "$1$file"
+    done
+    [ ! -d /etc/apt/apt.conf.d ] ||
+        cp -r /etc/apt/apt.conf.d/. "$1/etc/apt/apt.conf.d/"
+    [ ! -d /etc/apt/sources.list.d ] ||
+        cp -r /etc/apt/sources.list.d/. "$1/etc/apt/sources.list.d/"
+}
+
+# The commands of RUN lines of stage $1.
+steps() {
+    awk -v want="$1" '/^FROM /{stage++}
+        stage == want && /^RUN /{sub(/^RUN /, ""); print}' docker/Dockerfile
+}
+
+build=$dir/build
+image=$dir/image
+tree "$build"
+mkdir "$build/src"
+git archive HEAD | tar -x -C "$build/src"
+steps 1 | while IFS= read -r step; do
+    echo "build: $step"
+    run "$build" /src "$step" >>"$build.log" 2>&1
+done
+
+tree "$image"
+steps 2 | while IFS= read -r step; do
+    echo "image: $step"
+    run "$image" / "$step" >>"$image.log" 2>&1
+done
+cp -a "$build/out/usr/bin/." "$image/usr/bin/"
+
+# As the publisher of compose.yaml does, and then the server.
+cp tests/data/glove-6B-50d-head.txt "$image/tmp/"
+as_nibble() (
+    exec chroot --userspec=nibble "$image" /usr/bin/env \
+        NIBBLED_REPO=/models NIBBLED_LISTEN=127.0.0.1:0 \
+        NIBBLED_ADMIN=127.0.0.1:17701 NIBBLED_LOG_FORMAT=json "$@"
+)
+as_nibble nibble quantize --input /tmp/glove-6B-50d-head.txt \
+    --output /tmp/words.nbt
+as_nibble nibble publish --repo /models --model glove words=/tmp/words.nbt
+as_nibble nibbled --address-file /tmp/address 2>"$dir/nibbled.log" &
+server=$!
+for _ in $(seq 100); do
+    [ -s "$image/tmp/address" ] && break
+    sleep 0.1
+done
+as_nibble curl -fsS http://127.0.0.1:17701/readyz
+as_nibble nibble lookup --server "$(cat "$image/tmp/address")" --table words \
+    --ids 0
+kill "$server"
+wait "$server"
+echo "the Dockerfile's steps work"
