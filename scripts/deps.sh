@@ -5,7 +5,7 @@ set -eu
 
 build="pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler
 protobuf-compiler libjemalloc-dev libxxhash-dev libjansson-dev zlib1g-dev
-libmicrohttpd-dev"
+libmicrohttpd-dev systemtap-sdt-dev"
 test="check python3 python3-protobuf python3-numpy gcc-aarch64-linux-gnu
 libc6-dev-arm64-cross qemu-user"
 lint="clang-format clang-tidy"

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "proto/nibble.pb-c.h"
+#include "server/probes.h"
 
 int call_fail(struct call *call, enum rpc_code code, const char *format, ...)
 {
@@ -96,6 +97,7 @@ static void commit(struct call *call, enum frame_kind kind)
     size_t bytes = FRAME_HEADER_BYTES + (size_t)call->body_bytes;
     frame_header_put(call->frame, &header);
     outq_commit(call->out, bytes);
+    PROBE3(reply_queued, call->method, call->request_id, bytes);
     counter_add(&call->service->counters->unsent_bytes, bytes);
 }
 

@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "server/log.h"
+#include "server/probes.h"
 #include "storage/repo_name.h"
 
 struct look {
@@ -203,6 +204,7 @@ static void serve(struct look *look, struct table_set *set, bool pinned,
     entry.reload.n_loads += result == RELOAD_LOADED;
     set_report(look, result, version, look->why.text, &entry.reload);
     put_entry(look, &entry);
+    PROBE2(reload_served, look->model, version);
     table_set_unref(empty);
     if (look->reload->running) {
         log_info("reload",
@@ -287,7 +289,9 @@ static bool load(struct look *look, struct serving *serving)
     struct nb_errctx err = {""};
     bool fits = make_room(look, model_version_bytes(serving->opened));
     how.prefault = reload->running && fits;
+    PROBE2(reload_begin, look->model, serving->version);
     int rv = version_load(&how, look->model, serving, &set, &err);
+    PROBE3(reload_loaded, look->model, serving->version, rv);
     if (rv == 0) {
         serve(look, set, serving->pinned, RELOAD_LOADED);
         table_set_unref(set);

@@ -4,6 +4,7 @@
 #include "server/rpc.h"
 
 #include "proto/nibble.pb-c.h"
+#include "server/probes.h"
 #include "server/request_scan.h"
 
 static const struct method {
@@ -85,6 +86,7 @@ static int run(struct call *call, size_t index, const void *body, size_t bytes)
     if (decode(call, &methods[index], body, bytes, &message) != 0) {
         return -1;
     }
+    PROBE2(decode_done, call->method, call->request_id);
     if (call->times != NULL) {
         call->times->decoded_ns = call->service->now_ns();
     }
@@ -94,6 +96,7 @@ static int run(struct call *call, size_t index, const void *body, size_t bytes)
 static bool finish(struct call *call, size_t index, int rv)
 {
     struct counters *counters = call->service->counters;
+    PROBE3(lookup_done, call->method, call->request_id, call->code);
     if (index < N_METHODS) {
         counter_add(&counters->methods[index].codes[rv == 0 ? 0 : call->code],
                     1);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/call.h"
+#include "server/probes.h"
 #include "server/rpc.h"
 
 /* Kept input starts small, so that many idle peers with a few bytes each cost
@@ -101,6 +102,7 @@ static void answer(struct session *session, const struct frame_header *header,
 {
     struct call call;
     begin_call(session, header, &call);
+    PROBE3(frame_in, session->conn_id, header->method, header->body_bytes);
     bool timed = slow_request_begin(&session->slow, &call);
     if (!rpc_answer(&call, body, header->body_bytes)) {
         end_without_memory(session);
@@ -118,6 +120,7 @@ void session_sent(struct session *session, size_t bytes)
     counter_add(&counters->bytes_sent, bytes);
     counter_add(&counters->unsent_bytes, -(uint64_t)bytes);
     session->sent_bytes += bytes;
+    PROBE2(reply_sent, session->conn_id, bytes);
     slow_request_sent(&session->slow, session->service, session->conn_id,
                       session->sent_bytes);
 }
