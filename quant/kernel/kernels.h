@@ -196,6 +196,22 @@ kernel_prefetch_ahead(const struct kernel_job *job, size_t i, const unsigned n)
     }
 }
 
+/* Prefetches lines of results that come KERNEL_OUT_AHEAD bytes behind `out`,
+ * for results that are longer than the cache: stores wait for their lines, and
+ * twice for those that straddle two. They need not exist. */
+#define KERNEL_OUT_AHEAD 512
+
+static inline __attribute__((always_inline)) void
+kernel_prefetch_results(const uint8_t *out, size_t bytes)
+{
+    uintptr_t at = (uintptr_t)out + KERNEL_OUT_AHEAD;
+#pragma GCC unroll 8
+    for (size_t byte = 0; byte < bytes; byte += KERNEL_LINE) {
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): never followed */
+        __builtin_prefetch((const void *)(at + byte), 1);
+    }
+}
+
 /* Prefetches n values, `ahead` values behind x, into the second level of cache.
  * They need not exist. */
 static inline void kernel_prefetch_values(const float *x, size_t ahead,

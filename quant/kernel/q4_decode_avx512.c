@@ -83,13 +83,28 @@ Q4_INLINE void row_to_16(const struct kernel_job *job, const uint8_t *row,
     }
 }
 
+/* Whole units only: nothing to mask or to reorder. */
+Q4_INLINE void units_to_fp32(const uint8_t *row, __m512 table, uint8_t *out,
+                             const unsigned units)
+{
+#pragma GCC unroll 16
+    for (unsigned u = 0; u < units; u++) {
+        _mm512_storeu_ps(out + (size_t)u * 64,
+                         unit_to_fp32(row + (size_t)u * Q4_UNIT_BYTES, table));
+    }
+}
+
+/* `units` is 0 for rows of any length and type. */
 Q4_INLINE void decode_row(const struct kernel_job *job,
                           const struct q4_tile *tile, const uint8_t *row,
-                          const float *params, const bool half, uint8_t *out)
+                          const float *params, const bool half,
+                          const unsigned units, uint8_t *out)
 {
     __m512 values = row_values(params, half);
 
-    if (job->dtype == NB_FP32) {
+    if (units > 0) {
+        units_to_fp32(row, values, out, units);
+    } else if (job->dtype == NB_FP32) {
         row_to_fp32(job, tile, row, values, out);
     } else {
         row_to_16(job, row, values, out);
@@ -99,9 +114,11 @@ Q4_INLINE void decode_row(const struct kernel_job *job,
 /* Four rows' scales and biases are converted at once, and passed through
  * memory: loading one into all lanes takes no arithmetic port. */
 Q4_INLINE void decode_rows(const struct kernel_job *job,
-                           const struct q4_tile *tile, const bool half)
+                           const struct q4_tile *tile, const bool half,
+                           const unsigned units)
 {
     const uint8_t *const *rows = job->rows;
+    size_t out_stride = units > 0 ? (size_t)units * 64 : job->out_stride;
     uint8_t *out = job->out;
     _Alignas(32) float params[8];
     size_t i = 0;
@@ -110,16 +127,42 @@ Q4_INLINE void decode_rows(const struct kernel_job *job,
         kernel_prefetch_ahead(job, i, 4);
         _mm256_store_ps(params, q4_params4(rows + i, tile->param_at, half));
         __asm__("" : "+m"(params)); /* or the compiler shuffles registers */
+#pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++) {
-            decode_row(job, tile, rows[i + j], params + 2 * j, half, out);
-            out += job->out_stride;
+            kernel_prefetch_results(out, out_stride);
+            decode_row(job, tile, rows[i + j], params + 2 * j, half, units,
+                       out);
+            out += out_stride;
         }
     }
     for (; i < job->n_rows; i++) {
         kernel_prefetch_ahead(job, i, 1);
         _mm_store_ps(params, q4_params(rows[i], tile->param_at, half));
-        decode_row(job, tile, rows[i], params, half, out);
-        out += job->out_stride;
+        decode_row(job, tile, rows[i], params, half, units, out);
+        out += out_stride;
+    }
+}
+
+/* fp32 rows of a usual length, one after the other. */
+static bool decode_usual(const struct kernel_job *job,
+                         const struct q4_tile *tile)
+{
+    if (job->scales != NB_SCALES_FP16 || job->dtype != NB_FP32 ||
+        job->out_stride != (size_t)job->dim * sizeof(float)) {
+        return false;
+    }
+    switch (job->dim) {
+    case 32:
+        decode_rows(job, tile, true, 2);
+        return true;
+    case 64:
+        decode_rows(job, tile, true, 4);
+        return true;
+    case 128:
+        decode_rows(job, tile, true, 8);
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -132,9 +175,12 @@ void nb_q4_decode_avx512(const struct kernel_job *job)
         return;
     }
     q4_tile_init(&tile, job, 0, job->dim);
+    if (decode_usual(job, &tile)) {
+        return;
+    }
     if (job->scales == NB_SCALES_FP16) {
-        decode_rows(job, &tile, true);
+        decode_rows(job, &tile, true, 0);
     } else {
-        decode_rows(job, &tile, false);
+        decode_rows(job, &tile, false, 0);
     }
 }
