@@ -137,23 +137,26 @@ static struct step next_part(struct pooling *pooling, uint32_t length)
     return step;
 }
 
-/* As many bags as fit. The window is not filled up where a long bag begins. */
+/* As many bags as fit, and up to as many more as kernels take together. The
+ * window is not filled up where a long bag begins. */
 static struct step next_bags(struct pooling *pooling)
 {
     const struct nb_pool *request = pooling->request;
     size_t most = pooling->source.window_ids;
+    size_t group = pooling->job.dim <= 32 ? 4 : pooling->job.dim <= 64 ? 2 : 1;
     struct step step = {
         .first = pooling->first, .bag = pooling->bag, .whole = true};
 
     while (pooling->bag < request->n_bags && step.n_bags < WINDOW_IDS) {
         uint32_t length = request->lengths[pooling->bag];
-        if (step.n_bags > 0 && length > most - step.n) {
+        size_t room = step.n_bags % group == 0 ? most : most + most / 4;
+        room = room < WINDOW_IDS ? room : WINDOW_IDS;
+        if (step.n_bags > 0 && step.n + length > room) {
             break;
         }
         step.n += length;
         step.n_bags++;
         pooling->bag++;
-        most = most > step.n ? most : step.n; /* one bag is always taken */
     }
     pooling->first += step.n;
     return step;

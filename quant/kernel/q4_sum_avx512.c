@@ -7,6 +7,7 @@
 #include "quant/kernel/q4_avx512.h"
 #include "quant/kernel/q4_block.h"
 #include "quant/kernel/q4_integer_avx512.h"
+#include "quant/kernel/q4_plan_avx512.h"
 
 /* ---- scales and biases ----------------------------------------------- */
 
@@ -146,76 +147,6 @@ static void sum_as_floats(const struct kernel_job *job,
 }
 
 /* ---- as integers ----------------------------------------------------- */
-
-struct survey {
-    __m512i greatest;
-    __m512 bias;
-};
-
-Q4_INLINE void survey_step(struct survey *survey, __m512 scales, __m512 biases)
-{
-    __m512i bits = _mm512_and_si512(_mm512_castps_si512(scales),
-                                    _mm512_set1_epi32(0x7fffffff));
-    survey->greatest = _mm512_max_epu32(survey->greatest, bits);
-    survey->bias = _mm512_add_ps(survey->bias, biases);
-}
-
-/* Biases are summed lane by lane, then halves onto each other. */
-static uint32_t survey(const float *scales, const float *biases, size_t n,
-                       float *bias)
-{
-    struct survey all = {_mm512_setzero_si512(), _mm512_setzero_ps()};
-    size_t i = 0;
-
-    for (; i + Q4_STEP <= n; i += Q4_STEP) {
-        survey_step(&all, _mm512_loadu_ps(scales + i),
-                    _mm512_loadu_ps(biases + i));
-    }
-    if (i < n) {
-        __mmask16 mask = q4_mask(n - i);
-        survey_step(&all, _mm512_maskz_loadu_ps(mask, scales + i),
-                    _mm512_maskz_loadu_ps(mask, biases + i));
-    }
-    __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(all.bias),
-                                 _mm512_extractf32x8_ps(all.bias, 1));
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight),
-                             _mm256_extractf128_ps(eight, 1));
-    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    *bias = _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-    return _mm512_reduce_max_epu32(all.greatest);
-}
-
-/* Digits of 16 rows; returns their integers. */
-Q4_INLINE __m512i digits_step(__m512 scales, __m512 factor,
-                              struct q4_digits *digits)
-{
-    const __m512i half = _mm512_set1_epi32(0x808080);
-    const __m512i transpose = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-    __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(scales, factor));
-    __m512i bytes = _mm512_xor_si512(_mm512_add_epi32(whole, half), half);
-
-    _mm512_store_si512(digits, _mm512_shuffle_epi8(bytes, transpose));
-    return whole;
-}
-
-static bool make_digits(const float *scales, size_t n, int e,
-                        struct q4_digits *digits)
-{
-    const __m512 factor = _mm512_set1_ps(q4_power(Q4_SCALE_BITS - e));
-    __m512i any = _mm512_setzero_si512();
-    size_t i = 0;
-
-    for (; i + Q4_STEP <= n; i += Q4_STEP) {
-        any = _mm512_or_si512(
-            any, digits_step(_mm512_loadu_ps(scales + i), factor, digits + i));
-    }
-    if (i < n) {
-        __m512 rest = _mm512_maskz_loadu_ps(q4_mask(n - i), scales + i);
-        any = _mm512_or_si512(any, digits_step(rest, factor, digits + i));
-    }
-    return _mm512_test_epi32_mask(any, _mm512_set1_epi32(0xff)) != 0;
-}
 
 #define TILE_FUNCTION(name, strands, together, first_digit, masked)            \
     static void name(const struct kernel_job *job, const struct strand *from,  \
@@ -423,6 +354,7 @@ static void finish(const struct kernel_job *job, const float *sums, float bias,
     }
 }
 
+#define PLAN_FOUR plan_four
 #include "quant/kernel/q4_sum_template.h"
 
 void nb_q4_sum_avx512(const struct kernel_job *job)

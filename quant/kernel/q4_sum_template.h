@@ -13,6 +13,9 @@
  * make_digits(scales, n, exponent, digits):
  *	Integers of the scales, in steps of 16; whether the lowest digits are
  *	not all 0.
+ * PLAN_FOUR(params, first, counts, digits, plans), if defined:
+ *	Plans four bags of Q4_FEW rows or more, whose scales are finite, and
+ *	returns the digits taken; 0 if it did not.
  * sum_some(job, plans, n_bags, sums):
  *	The job's columns of the first bags, without biases; returns how many
  *	bags it did. It prefetches.
@@ -56,16 +59,30 @@ static size_t plan_bag(const struct kernel_job *job,
     return 0;
 }
 
+#ifndef PLAN_FOUR
+#define PLAN_FOUR(params, first, counts, digits, plans) 0
+#endif
+
 static void plan_bags(const struct kernel_job *job,
                       const struct q4_params *params, struct q4_digits *digits,
                       struct q4_plan *plans)
 {
+    const uint32_t *counts = job->counts;
     size_t first = 0;
 
-    for (size_t b = 0; b < job->n_bags; b++) {
-        digits +=
-            plan_bag(job, params, first, job->counts[b], digits, &plans[b]);
-        first += job->counts[b];
+    for (size_t b = 0; b < job->n_bags;) {
+        size_t taken = 0;
+        if (job->n_bags - b >= 4) {
+            taken = PLAN_FOUR(params, first, counts + b, digits, plans + b);
+        }
+        size_t end = taken > 0 ? b + 4 : b + 1;
+        if (taken == 0) {
+            taken = plan_bag(job, params, first, counts[b], digits, &plans[b]);
+        }
+        digits += taken;
+        for (; b < end; b++) {
+            first += counts[b];
+        }
     }
 }
 
