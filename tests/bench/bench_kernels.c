@@ -6,7 +6,8 @@
  * instruction set in use, in cache and out of it, on 4 KiB and 2 MiB pages.
  * Beside them, in the same rounds, two references: a port of the field's
  * convert and multiply-add kernel (port_avx512.h), and touching the same lines
- * without doing anything (row_memory.h). Things run in turns, so that a
+ * without doing anything, or writing as many bytes as there are results
+ * (row_memory.h). Things run in turns, so that a
  * disturbance hits all alike; medians and the middle half are shown.
  *
  *     bench_kernels [--rounds N] [--table-mib N] [--full] [--json FILE]
@@ -29,7 +30,7 @@
 #define CACHED_ROWS 20000u /* 720 KB at d = 64: out of L1, in L2 */
 #define POOL_IDS    2000u  /* ids a call, in bags */
 #define LOOKUP_IDS  512u   /* ids a call, one by one */
-#define CACHED_IDS  ((size_t)1 << 16)
+#define CACHED_IDS  ((size_t)1 << 17)
 #define TABLE_IDS   ((size_t)1 << 22)
 #define MAX_POINTS  24u
 #define MAX_DIM     256u
@@ -41,7 +42,8 @@ enum what {
     MAX,
     ROWS,
     PORT,
-    TOUCH
+    TOUCH,
+    TOUCH_WRITE
 };
 
 static const char *const what_names[] = {"sum",  "weighted sum", "mean", "max",
@@ -109,6 +111,10 @@ static uint64_t run(const struct group *group, const struct point *point,
     if (point->what == TOUCH) {
         return row_memory_touch(&group->memory.rows, ids, n);
     }
+    if (point->what == TOUCH_WRITE) {
+        return row_memory_touch_write(&group->memory.rows, ids, n, out,
+                                      group->dim * sizeof(float));
+    }
     if (point->what != ROWS) {
         return pool(group, point, ids, n);
     }
@@ -123,7 +129,7 @@ static void time_point(struct group *group, struct point *point)
 {
     size_t per_call =
         point->bag == 1 && point->what != TOUCH ? LOOKUP_IDS : POOL_IDS;
-    size_t calls = (group->cached ? 20000 : 100000) / per_call;
+    size_t calls = (group->cached ? 100000 : 200000) / per_call;
     const uint64_t *ids = id_stream_take(&group->ids, calls * per_call);
     uint64_t start = timing_now_ns();
     for (size_t i = 0; i < calls; i++) {
@@ -160,6 +166,7 @@ static void add_points(struct group *group, bool every_op)
     static const uint32_t bags[] = {20, 100};
     group->n_points = 0;
     add(group, TOUCH, 1, NB_FP32);
+    add(group, TOUCH_WRITE, 1, NB_FP32);
     add(group, ROWS, 1, NB_FP32);
     if (has_port(group)) {
         add(group, PORT, 1, NB_FP32);
@@ -200,6 +207,7 @@ static void print_point(const struct settings *settings, struct group *group,
 {
     struct point *port = reference(group, PORT, point->bag);
     struct point *touch = reference(group, TOUCH, 0);
+    struct point *write = reference(group, TOUCH_WRITE, 0);
     double ns = timing_median(&point->timing);
     double spread = timing_spread(&point->timing);
     double gb_per_s = (double)group->memory.rows.stride / ns;
@@ -207,6 +215,7 @@ static void print_point(const struct settings *settings, struct group *group,
                          ? timing_median(&port->timing)
                          : 0;
     double touch_ns = timing_median(&touch->timing);
+    double write_ns = timing_median(&write->timing);
     const char *where = group->cached ? "cached"
                         : group->huge ? "2MiB"
                                       : "4KiB";
@@ -227,11 +236,12 @@ static void print_point(const struct settings *settings, struct group *group,
                 "\"isa\":\"%s\",\"d\":%u,\"bag\":%u,\"dtype\":\"%s\","
                 "\"table_bytes\":%zu,\"pages\":\"%s\",\"ids\":\"%s\","
                 "\"ns_per_row\":%.3f,\"spread_ns\":%.3f,\"gb_per_s\":%.3f,"
-                "\"port_ns\":%.3f,\"touch_ns\":%.3f}\n",
+                "\"port_ns\":%.3f,\"touch_ns\":%.3f,"
+                "\"touch_write_ns\":%.3f}\n",
                 what_names[point->what], group->codec, isa, group->dim,
                 point->bag, dtype_names[point->dtype],
                 (size_t)group->memory.rows.n_rows * group->memory.rows.stride,
-                where, ids, ns, spread, gb_per_s, port_ns, touch_ns);
+                where, ids, ns, spread, gb_per_s, port_ns, touch_ns, write_ns);
         fflush(settings->json);
     }
 }
@@ -267,7 +277,7 @@ static int run_group(const struct settings *settings, struct group *group,
 {
     add_points(group, every_op);
     if (open_group(settings, group) != 0) {
-        fprintf(stderr, "bench_kernels: no memory for a table of %s, d=%u\n",
+        fprintf(stderr, "bench_kernels: cannot make a table of %s, d=%u\n",
                 group->codec, group->dim);
         return -1;
     }
@@ -316,7 +326,7 @@ static int run_tables(const struct settings *settings)
                               .huge = (bits & 2) != 0,
                               .shape =
                                   (bits & 1) != 0 ? IDS_ZIPF : IDS_UNIFORM};
-        rv = run_group(settings, &group, group.dim == 64 && group.huge);
+        rv = run_group(settings, &group, group.huge);
     }
     struct group group = {.dim = 64, .huge = true};
     for (size_t i = 0; rv == 0 && nb_codec_at(i) != NULL; i++) {

@@ -39,14 +39,15 @@ struct bench_case {
     const struct kernel *first;  /* NULL: sequential reading */
     const struct kernel *second; /* pack, after a search */
     size_t n_rows;
+    bool writes;          /* as many bytes as packed rows; of reading */
     struct timing timing; /* a row */
 };
 
 /* ---- what is timed --------------------------------------------------- */
 
-static void run_read(struct bench *bench, size_t n_rows)
+static void run_read(struct bench *bench, size_t first, size_t n_rows)
 {
-    const char *from = (const char *)bench->x;
+    const char *from = (const char *)(bench->x + first * bench->format.dim);
     size_t bytes = n_rows * bench->format.dim * sizeof(float);
     uint64_t sum[4] = {0};
     for (size_t i = 0; i + 64 <= bytes; i += 64) {
@@ -59,6 +60,18 @@ static void run_read(struct bench *bench, size_t n_rows)
         }
     }
     bench->sink += sum[0] + sum[1] + sum[2] + sum[3];
+}
+
+/* Reads, and writes as many bytes as the packed rows have. */
+static void run_read_write(struct bench *bench, size_t n_rows)
+{
+    size_t stride;
+    nb_row_bytes(&bench->format, &stride);
+    for (size_t i = 0; i + BLOCK_ROWS <= n_rows; i += BLOCK_ROWS) {
+        run_read(bench, i, BLOCK_ROWS);
+        memset(bench->rows + i * stride, (int)(bench->sink & 0xff),
+               BLOCK_ROWS * stride);
+    }
 }
 
 static void run_encode(struct bench *bench, const struct bench_case *item)
@@ -98,8 +111,10 @@ static void run_error(struct bench *bench, const struct bench_case *item)
 
 static void run_case(struct bench *bench, const struct bench_case *item)
 {
-    if (item->first == NULL) {
-        run_read(bench, item->n_rows);
+    if (item->writes) {
+        run_read_write(bench, item->n_rows);
+    } else if (item->first == NULL) {
+        run_read(bench, 0, item->n_rows);
     } else if (item->second != NULL) {
         run_encode(bench, item);
     } else if (item->first->op == KERNEL_over) {
@@ -150,6 +165,8 @@ static size_t make_cases(const struct bench *bench, struct bench_case *items)
     size_t n = 0;
     items[n++] = (struct bench_case){.what = "sequential read",
                                      .n_rows = bench->n_table};
+    items[n++] = (struct bench_case){
+        .what = "read, write packed", .n_rows = bench->n_table, .writes = true};
     for (uint32_t isa = ISA_AVX512; isa != 0; isa >>= 1) {
         if ((isa & cpu_isas()) != 0) {
             n = add_isa(bench, isa, items, n);

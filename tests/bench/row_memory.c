@@ -21,6 +21,36 @@ static void fill_values(float *x, size_t n)
     }
 }
 
+/* Codebooks of a codec that has some. */
+static int train(struct row_memory *memory, const float *x, size_t n)
+{
+    struct nb_training training = {
+        .format = memory->rows.format, .z = x, .n_rows = n};
+    struct nb_codec_traits traits;
+    size_t work_bytes;
+
+    if (nb_codec_traits(training.format.codec, &traits) != 0) {
+        return -1;
+    }
+    if (!traits.trained) {
+        return 0;
+    }
+    struct nb_params *params = &memory->params;
+    if (nb_train_sizes(&training, params, &work_bytes) != 0) {
+        return -1;
+    }
+    size_t bytes =
+        (size_t)params->n_codebooks * params->n_levels * sizeof(float);
+    float *codebooks = malloc(bytes);
+    void *work = malloc(work_bytes);
+    int rv = codebooks != NULL && work != NULL
+                 ? nb_train(&training, work, codebooks)
+                 : -1;
+    params->codebooks = codebooks; /* row_memory_fini() frees it */
+    free(work);
+    return rv;
+}
+
 static int encode_some(struct row_memory *memory, size_t n)
 {
     const struct nb_format *format = &memory->rows.format;
@@ -31,8 +61,11 @@ static int encode_some(struct row_memory *memory, size_t n)
         return -1;
     }
     fill_values(x, n * format->dim);
-    int rv =
-        nb_encode(format, NULL, asym, x, n, memory->map, memory->rows.stride);
+    int rv = train(memory, x, n);
+    if (rv == 0) {
+        rv = nb_encode(format, &memory->params, asym, x, n, memory->map,
+                       memory->rows.stride);
+    }
     free(x);
     return rv;
 }
@@ -56,7 +89,9 @@ int row_memory_init(struct row_memory *memory, const struct nb_format *format,
     memory->rows = (struct nb_rows){.format = *format,
                                     .base = memory->map,
                                     .n_rows = n_rows,
-                                    .stride = row_bytes};
+                                    .stride = row_bytes,
+                                    .params = &memory->params};
+    memory->params = (struct nb_params){0};
     size_t done = n_rows < ENCODED_ROWS ? n_rows : ENCODED_ROWS;
     if (encode_some(memory, done) != 0) {
         row_memory_fini(memory);
@@ -72,6 +107,7 @@ int row_memory_init(struct row_memory *memory, const struct nb_format *format,
 
 void row_memory_fini(struct row_memory *memory)
 {
+    free((void *)memory->params.codebooks);
     munmap(memory->map, memory->map_bytes);
 }
 
@@ -83,20 +119,39 @@ static void prefetch_row(const uint8_t *row, size_t bytes)
     __builtin_prefetch(row + bytes - 1);
 }
 
-uint64_t row_memory_touch(const struct nb_rows *rows, const uint64_t *ids,
-                          size_t n)
+static inline uint64_t touch(const struct nb_rows *rows, const uint64_t *ids,
+                             size_t i, size_t n)
 {
     const uint8_t *base = rows->base;
     size_t bytes = rows->stride;
+    size_t ahead = i + PREFETCH_ROWS < n ? i + PREFETCH_ROWS : n - 1;
+    const uint8_t *row = base + ids[i] * bytes;
+    uint64_t sum = 0;
+
+    prefetch_row(base + ids[ahead] * bytes, bytes);
+    for (size_t at = 0; at < bytes; at += LINE) {
+        sum += row[at];
+    }
+    return sum + row[bytes - 1];
+}
+
+uint64_t row_memory_touch(const struct nb_rows *rows, const uint64_t *ids,
+                          size_t n)
+{
     uint64_t sum = 0;
     for (size_t i = 0; i < n; i++) {
-        size_t ahead = i + PREFETCH_ROWS < n ? i + PREFETCH_ROWS : n - 1;
-        prefetch_row(base + ids[ahead] * bytes, bytes);
-        const uint8_t *row = base + ids[i] * bytes;
-        for (size_t at = 0; at < bytes; at += LINE) {
-            sum += row[at];
-        }
-        sum += row[bytes - 1];
+        sum += touch(rows, ids, i, n);
+    }
+    return sum;
+}
+
+uint64_t row_memory_touch_write(const struct nb_rows *rows, const uint64_t *ids,
+                                size_t n, void *out, size_t out_bytes)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += touch(rows, ids, i, n);
+        memset((char *)out + i * out_bytes, (int)(sum & 0xff), out_bytes);
     }
     return sum;
 }

@@ -11,6 +11,7 @@
 
 struct row_memory {
     struct nb_rows rows;
+    struct nb_params params; /* codebooks trained on the encoded rows */
     void *map;
     size_t map_bytes;
 };
@@ -26,5 +27,9 @@ void row_memory_fini(struct row_memory *memory);
  * does nothing else: the limit that memory sets. Returns what it read. */
 uint64_t row_memory_touch(const struct nb_rows *rows, const uint64_t *ids,
                           size_t n);
+
+/* The same, and writes out_bytes a row to `out`: the limit of decoding. */
+uint64_t row_memory_touch_write(const struct nb_rows *rows, const uint64_t *ids,
+                                size_t n, void *out, size_t out_bytes);
 
 #endif
