@@ -9,8 +9,8 @@
 
 /* A request for rows, decoded or as they are. */
 struct lookup {
-    struct row_source source;
     struct window windows[2];
+    struct row_source source;
     struct kernel_job job;
     struct columns columns;
     const struct kernel *kernel; /* NULL: NB_PACKED */
@@ -107,17 +107,17 @@ static void decode_window(struct lookup *lookup, const struct window *window,
 }
 
 /* Ids (or rows) i and up of n, as many as fit. */
-static int load(struct lookup *lookup, struct window *window, size_t i,
-                size_t n)
+static void load(struct lookup *lookup, struct window *window, size_t i,
+                 size_t n)
 {
     size_t most = lookup->source.window_ids;
     size_t part = n - i < most ? n - i : most;
 
     if (lookup->by_id) {
-        return window_load(window, &lookup->source, i, part);
+        window_load(window, &lookup->source, i, part);
+    } else {
+        window_load_rows(window, &lookup->source, lookup->first + i, part);
     }
-    window_load_rows(window, &lookup->source, lookup->first + i, part);
-    return 0;
 }
 
 /* Window after window; while one is decoded the next is prefetched. */
@@ -127,18 +127,16 @@ static int lookup_all(struct lookup *lookup, size_t n, uint8_t *out,
     struct window *window = &lookup->windows[0];
     struct window *next = &lookup->windows[1];
     size_t done = 0;
-    int rv = load(lookup, window, 0, n);
 
-    if (rv != 0) {
-        return rv;
-    }
+    load(lookup, window, 0, n);
     window_prefetch(window, &lookup->source, 0);
     *unseen = 0;
     while (window->n > 0) {
-        rv = load(lookup, next, done + window->n, n);
+        int rv = lookup->by_id ? window_settle(window, &lookup->source) : 0;
         if (rv != 0) {
             return rv;
         }
+        load(lookup, next, done + window->n, n);
         decode_window(lookup, window, next, out + done * lookup->out_bytes);
         *unseen += window->unseen;
         done += window->n;

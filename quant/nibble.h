@@ -228,6 +228,38 @@ struct nb_row_error {
 NB_API void nb_row_error(const float *x, const float *y, size_t dim,
                          struct nb_row_error *error);
 
+/* ---- keyed tables ---------------------------------------------------- */
+
+#define NB_KEY_BYTES 8u /* of the key behind an encoded row, little-endian */
+#define NB_KEY_SEEDS (1u << 24)
+
+/* A part of the keys, and of the rows. */
+struct nb_key_part {
+    uint64_t first_row;
+    uint32_t n_rows;
+    uint32_t seed; /* below NB_KEY_SEEDS */
+};
+
+/*
+ * Where the row of a 64-bit key is: a minimal perfect hash, storage/FORMAT.md
+ * "Key index". Of a key that is not in the table it names some row, or none;
+ * the key that stands behind the row decides. A plain parameter struct.
+ */
+struct nb_keys {
+    uint64_t seed;
+    uint64_t n_parts;   /* 1 or more */
+    uint32_t n_buckets; /* of a part, 1 or more */
+    const struct nb_key_part *parts;
+    const uint8_t *pilots; /* n_parts x n_buckets */
+};
+
+/* Checks an index from elsewhere: parts follow each other and are n_rows rows
+ * together, so that whatever the pilots are no other row is touched. Who gives
+ * rows with keys to a function has called this. NB_ERR_INVALID, and *err says
+ * which part. */
+NB_API int nb_keys_check(const struct nb_keys *keys, uint64_t n_rows,
+                         struct nb_errctx *err);
+
 /* ---- decoding and pooling -------------------------------------------- */
 
 /* Encoded rows in memory. A plain parameter struct. */
@@ -237,10 +269,14 @@ struct nb_rows {
     uint64_t n_rows;
     size_t stride;                  /* bytes from row to row, >= row bytes */
     const struct nb_params *params; /* NULL: none */
+    const struct nb_keys *keys; /* NULL: none, an id is a row number. Otherwise
+                                 * each row has its key behind its row bytes,
+                                 * and stride >= row bytes + NB_KEY_BYTES */
 };
 
 /* Ids of a request: exactly one pointer is set (neither if n == 0). Aligned to
- * their type. An id is a row number; one >= n_rows is unseen. */
+ * their type. An id is a row number, one >= n_rows is unseen; or, of rows that
+ * have keys, a key. */
 struct nb_ids {
     const uint64_t *u64;
     const uint32_t *u32;

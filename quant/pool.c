@@ -202,19 +202,21 @@ static void drop_unseen(struct pooling *pooling, struct stage *stage,
     stage->weights = weights != NULL ? stage->seen_weights : NULL;
 }
 
-/* Takes the next step's rows. */
-static int load(struct pooling *pooling, struct stage *stage)
+/* Takes the next step's rows, to be prefetched. */
+static void load(struct pooling *pooling, struct stage *stage)
+{
+    stage->step = next_step(pooling);
+    window_load(&stage->window, &pooling->source, stage->step.first,
+                stage->step.n);
+}
+
+/* Leaves the rows that are there. Stages are settled in order. */
+static int settle(struct pooling *pooling, struct stage *stage)
 {
     const struct nb_pool *request = pooling->request;
-
-    stage->step = next_step(pooling);
     struct step *step = &stage->step;
-    if (step->n_bags == 0) { /* past the last: lengths may be NULL */
-        window_end(&stage->window, &pooling->source, 0);
-        return 0;
-    }
-    int rv =
-        window_load(&stage->window, &pooling->source, step->first, step->n);
+    int rv = window_settle(&stage->window, &pooling->source);
+
     if (rv != 0) {
         return rv;
     }
@@ -319,16 +321,14 @@ int batch_pool(const struct kernel *kernel, const struct nb_rows *rows,
         return rv;
     }
     pooling.out = out;
-    rv = load(&pooling, stage);
-    if (rv != 0) {
-        return rv;
-    }
+    load(&pooling, stage);
     window_prefetch(&stage->window, &pooling.source, 0);
     while (stage->step.n_bags > 0) {
-        rv = load(&pooling, next);
+        rv = settle(&pooling, stage);
         if (rv != 0) {
             return rv;
         }
+        load(&pooling, next);
         run(&pooling, stage, next);
         window_prefetch(&next->window, &pooling.source, stage->window.n);
         struct stage *done = stage;

@@ -44,7 +44,8 @@ struct kernel_job {
     /* Rows to prefetch meanwhile: i-th of these with the i-th of those. */
     const uint8_t *const *ahead;
     size_t n_ahead;
-    size_t row_bytes; /* of one row */
+    size_t row_bytes;   /* of one row */
+    size_t touch_bytes; /* of one that is to be prefetched */
     uint32_t dim;
     uint32_t scales;                /* enum nb_scales */
     const struct nb_params *params; /* codebooks, of codecs that have them */
@@ -181,9 +182,9 @@ static inline void kernel_prefetch(const uint8_t *row, size_t row_bytes)
 static inline __attribute__((always_inline)) void
 kernel_prefetch_ahead(const struct kernel_job *job, size_t i, const unsigned n)
 {
-    if (i + n <= job->n_ahead && job->row_bytes <= KERNEL_SHORT_ROW) {
+    if (i + n <= job->n_ahead && job->touch_bytes <= KERNEL_SHORT_ROW) {
         const uint8_t *const *rows = job->ahead + i;
-        size_t last = job->row_bytes - 1;
+        size_t last = job->touch_bytes - 1;
 #pragma GCC unroll 8
         for (unsigned j = 0; j < n; j++) {
             __builtin_prefetch(rows[j]);
@@ -192,7 +193,7 @@ kernel_prefetch_ahead(const struct kernel_job *job, size_t i, const unsigned n)
         return;
     }
     for (size_t end = i + n; i < end && i < job->n_ahead; i++) {
-        kernel_prefetch(job->ahead[i], job->row_bytes);
+        kernel_prefetch(job->ahead[i], job->touch_bytes);
     }
 }
 

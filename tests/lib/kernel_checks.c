@@ -493,6 +493,7 @@ static int check_op(struct checks *checks, enum kind kind)
 {
     struct kernel_job job = {.rows = checks->picks,
                              .row_bytes = checks->row_bytes,
+                             .touch_bytes = checks->row_bytes,
                              .dim = checks->format.dim,
                              .scales = checks->format.scales,
                              .params = &checks->params};
