@@ -105,7 +105,7 @@ static int make_entry(const struct table_set *set, const char *name,
         .name = strdup(name),
         .table = table,
         .rows = table_rows(table),
-        .unseen = {.action = NB_UNSEEN_ZERO},
+        .unseen = table_info(table)->unseen,
     };
     int rv = entry->name == NULL
                  ? NB_ERR_NOMEM

@@ -197,6 +197,13 @@ int atomic_file_write(struct atomic_file *file, const void *from, size_t n,
     return rv == 0 ? 0 : fail_at(file, rv, "cannot write", err);
 }
 
+int atomic_file_read(const struct atomic_file *file, void *to, size_t n,
+                     uint64_t offset, struct nb_errctx *err)
+{
+    int rv = file_read_at(file->fd, to, n, offset);
+    return rv == 0 ? 0 : fail_at(file, rv, "cannot read back", err);
+}
+
 int atomic_file_commit(struct atomic_file *file, struct nb_errctx *err)
 {
     if (fsync(file->fd) != 0) {

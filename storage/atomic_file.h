@@ -26,6 +26,10 @@ int atomic_file_create(const char *path, struct atomic_file **file,
 int atomic_file_write(struct atomic_file *file, const void *from, size_t n,
                       uint64_t offset, struct nb_errctx *err);
 
+/* Reads n bytes at `offset` that were written. -errno, NB_ERR_TRUNCATED. */
+int atomic_file_read(const struct atomic_file *file, void *to, size_t n,
+                     uint64_t offset, struct nb_errctx *err);
+
 /* Syncs the file, gives it its name and syncs the directory. -errno; if only
  * the last step fails, the file has its name. */
 int atomic_file_commit(struct atomic_file *file, struct nb_errctx *err);

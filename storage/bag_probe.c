@@ -168,7 +168,8 @@ void bag_probe_destroy(struct bag_probe *probe)
     }
 }
 
-void bag_probe_show(struct bag_probe *probe, const float *values, size_t n_rows)
+void bag_probe_show(struct bag_probe *probe, const float *values,
+                    const uint64_t *ids, size_t n_rows)
 {
     uint64_t end = probe->next_row + n_rows;
     for (; probe->n_shown < probe->n_ids; probe->n_shown++) {
@@ -181,6 +182,9 @@ void bag_probe_show(struct bag_probe *probe, const float *values, size_t n_rows)
         double *sum = probe->sums + bag_of(probe, place) * probe->dim;
         for (uint32_t i = 0; i < probe->dim; i++) {
             sum[i] += (double)x[i];
+        }
+        if (ids != NULL) {
+            probe->ids[place] = ids[row - probe->next_row];
         }
     }
     probe->next_row = end;

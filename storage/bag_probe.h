@@ -32,9 +32,10 @@ struct bag_errors {
 int bag_probe_create(uint64_t n_rows, uint32_t dim, const double *weights,
                      struct bag_probe **probe, struct nb_errctx *err);
 
-/* Shows the next n_rows rows of finite values. */
+/* Shows the next n_rows rows of finite values, and the ids they have in a keyed
+ * table (NULL: their numbers). */
 void bag_probe_show(struct bag_probe *probe, const float *values,
-                    size_t n_rows);
+                    const uint64_t *ids, size_t n_rows);
 
 /* Pools the bags from encoded rows, all n_rows of them, once all rows have been
  * shown. Errors of nb_pool(). May be called for several tables. */

@@ -7,6 +7,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "quant/bytes.h"
+
 uint64_t zero_nonfinite(float *values, size_t n)
 {
     uint64_t count = 0;
@@ -90,4 +92,14 @@ int block_encode(const struct build_job *job, uint64_t first_row, float *values,
     }
     return rv == 0 ? 0
                    : nb_fail(err, rv, "%s: %s", job->input, nb_strerror(rv));
+}
+
+void block_put_keys(const struct build_job *job, const uint64_t *keys,
+                    size_t n_rows, uint8_t *rows)
+{
+    size_t row_bytes = job->stride;
+    (void)nb_row_bytes(&job->format, &row_bytes); /* the stride has room */
+    for (size_t i = 0; i < n_rows; i++) {
+        put_u64(rows + i * job->stride + row_bytes, keys[i]);
+    }
 }

@@ -22,6 +22,10 @@ int block_encode(const struct build_job *job, uint64_t first_row, float *values,
                  size_t n_rows, uint8_t *rows, struct encode_result *result,
                  struct nb_errctx *err);
 
+/* Puts the keys of n_rows rows behind their row bytes. */
+void block_put_keys(const struct build_job *job, const uint64_t *keys,
+                    size_t n_rows, uint8_t *rows);
+
 /* Sets NaN and Inf to 0; returns how many. */
 uint64_t zero_nonfinite(float *values, size_t n);
 

@@ -8,11 +8,14 @@
 #include <string.h>
 
 #include "storage/block_encode.h"
+#include "storage/row_keys.h"
 
 /* A block of the ring. Who works on it owns it without the lock: the reader,
  * then one encoder, then the caller. */
 struct slot {
     float *values;
+    uint64_t *keys; /* of a keyed table */
+    size_t n_keys;  /* words seen so far */
     uint8_t *rows;
     struct encoded_block block;
     bool encoded; /* under the lock */
@@ -48,13 +51,40 @@ static struct slot *slot_at(struct build_pipeline *pipeline, uint64_t i)
 
 /* ---- the reader ---------------------------------------------------------- */
 
+static void take_word(void *arg, const char *word, size_t n)
+{
+    struct slot *slot = arg;
+    slot->keys[slot->n_keys++] = table_word_key(word, n);
+}
+
+/* A block of rows, and their keys. */
+static int read_rows(const struct build_job *job, size_t max_rows,
+                     struct slot *slot)
+{
+    size_t *n = &slot->block.n_rows;
+    bool words = job->keyed && job->keys == NULL;
+    slot->n_keys = 0;
+    int rv = words
+                 ? source_watch_words(job->source, take_word, slot, &slot->err)
+                 : 0;
+    if (rv == 0) {
+        rv = source_read(job->source, slot->values, max_rows, n, &slot->err);
+    }
+    if (rv == 0 && job->keys != NULL) {
+        rv = row_keys_read(job->keys, *n, slot->keys, &slot->err);
+    }
+    if (rv == 0 && job->keys != NULL && *n < max_rows) {
+        rv = row_keys_end(job->keys, &slot->err);
+    }
+    return rv;
+}
+
 static void read_block(struct build_pipeline *pipeline, struct slot *slot)
 {
     struct source *source = pipeline->job.source;
     slot->encoded = false;
     slot->block = (struct encoded_block){.rows = slot->rows};
-    slot->rv = source_read(source, slot->values, pipeline->max_rows,
-                           &slot->block.n_rows, &slot->err);
+    slot->rv = read_rows(&pipeline->job, pipeline->max_rows, slot);
     if (slot->rv != 0) {
         slot->block.n_rows = 0;
     }
@@ -102,6 +132,10 @@ static void encode_block(struct build_pipeline *pipeline, uint64_t i,
     slot->rv =
         block_encode(&pipeline->job, i * pipeline->max_rows, slot->values,
                      slot->block.n_rows, slot->rows, &result, &slot->err);
+    if (slot->rv == 0 && pipeline->job.keyed) {
+        block_put_keys(&pipeline->job, slot->keys, slot->block.n_rows,
+                       slot->rows);
+    }
     if (slot->rv == 0) {
         slot->block.sums = result.sums;
         slot->block.n_nonfinite = result.n_nonfinite;
@@ -183,7 +217,11 @@ static int allocate(struct build_pipeline *pipeline, struct nb_errctx *err)
         slot->values =
             malloc(pipeline->max_rows * job->format.dim * sizeof(float));
         slot->rows = calloc(pipeline->max_rows, job->stride);
-        ok = slot->values != NULL && slot->rows != NULL;
+        slot->keys = job->keyed
+                         ? malloc(pipeline->max_rows * sizeof(*slot->keys))
+                         : NULL;
+        ok = slot->values != NULL && slot->rows != NULL &&
+             (slot->keys != NULL || !job->keyed);
     }
     return ok ? 0
               : nb_fail(err, NB_ERR_NOMEM,
@@ -235,6 +273,7 @@ void build_pipeline_destroy(struct build_pipeline *pipeline)
     for (size_t i = 0; i < pipeline->n_slots && pipeline->slots != NULL; i++) {
         free(pipeline->slots[i].values);
         free(pipeline->slots[i].rows);
+        free(pipeline->slots[i].keys);
     }
     free(pipeline->slots);
     free(pipeline->threads);

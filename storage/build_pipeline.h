@@ -21,6 +21,7 @@
 #define BUILD_THREADS_MAX 256u
 
 struct build_pipeline;
+struct row_keys; /* storage/row_keys.h */
 
 /* All borrowed until build_pipeline_destroy(). */
 struct build_job {
@@ -31,7 +32,9 @@ struct build_job {
     uint32_t search;
     size_t stride;
     enum nan_policy nan_policy;
-    unsigned threads; /* that encode, 1..BUILD_THREADS_MAX */
+    unsigned threads;      /* that encode, 1..BUILD_THREADS_MAX */
+    bool keyed;            /* each row has its key behind its row bytes: */
+    struct row_keys *keys; /* from there; NULL: its word's */
 };
 
 /* Rows encoded; valid until the next call. */
@@ -51,8 +54,8 @@ int build_pipeline_create(const struct build_job *job,
 
 /* Gives back the previous block and waits for the next. The error is that of
  * the first row that has one, whatever the threads' timing: errors of the
- * source, NB_ERR_NONFINITE, NB_ERR_OVERFLOW. Not to be called again after an
- * error or the last block. */
+ * source and its keys, NB_ERR_NONFINITE, NB_ERR_OVERFLOW. Not to be called
+ * again after an error or the last block. */
 int build_pipeline_next(struct build_pipeline *pipeline,
                         struct encoded_block *block, struct nb_errctx *err);
 

@@ -2,9 +2,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Export as GloVe text: a line a row, the row's number in the place of the
- * word, then the decoded values. Nine digits are enough for any fp32 to be read
- * back as it was.
+ * Export as GloVe text: a line a row, the row's key or else its number in the
+ * place of the word, then the decoded values. Nine digits are enough for any
+ * fp32 to be read back as it was.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -48,9 +48,10 @@ static int flush(struct lines *lines, struct nb_errctx *err)
     return rv;
 }
 
-static int write_lines(const struct nb_rows *rows, struct lines *lines,
+static int write_lines(const struct table *table, struct lines *lines,
                        float *values, struct nb_errctx *err)
 {
+    const struct nb_rows *rows = table_rows(table);
     size_t max_rows = block_rows(rows->format.dim);
     for (uint64_t first = 0; first < rows->n_rows;) {
         size_t n = rows->n_rows - first < max_rows
@@ -63,8 +64,9 @@ static int write_lines(const struct nb_rows *rows, struct lines *lines,
                            nb_strerror(rv));
         }
         for (size_t i = 0; i < n; i++) {
-            add_row(lines, first + i, values + i * rows->format.dim,
-                    rows->format.dim);
+            uint64_t id =
+                rows->keys != NULL ? table_key(table, first + i) : first + i;
+            add_row(lines, id, values + i * rows->format.dim, rows->format.dim);
             if (lines->n >= TEXT_BYTES) {
                 rv = flush(lines, err);
                 if (rv != 0) {
@@ -90,7 +92,7 @@ static int glove_write(const struct table *table, struct atomic_file *file,
     int rv = lines.text == NULL || values == NULL
                  ? nb_fail(err, NB_ERR_NOMEM, "%s: out of memory",
                            atomic_file_path(file))
-                 : write_lines(rows, &lines, values, err);
+                 : write_lines(table, &lines, values, err);
     free(values);
     free(lines.text);
     return rv;

@@ -237,11 +237,15 @@ void npy_header_write(const char *descr, uint64_t n_rows, uint64_t n_columns,
     bytes[NPY_MAGIC_BYTES] = 1; /* version 1.0 */
     bytes[NPY_MAGIC_BYTES + 1] = 0;
     put_u16(bytes + NPY_LENGTH, (uint16_t)room);
+    char columns[24] = "";
+    if (n_columns > 0) {
+        snprintf(columns, sizeof(columns), " %" PRIu64, n_columns);
+    }
     /* At most 55 + 3 + 2 * 20 characters: it always fits. */
     int n = snprintf(text, room,
                      "{'descr': '%s', 'fortran_order': False, "
-                     "'shape': (%" PRIu64 ", %" PRIu64 "), }",
-                     descr, n_rows, n_columns);
+                     "'shape': (%" PRIu64 ",%s), }",
+                     descr, n_rows, columns);
     assert(n > 0 && (size_t)n < room);
     memset(text + n, ' ', room - (size_t)n);
     text[room - 1] = '\n';

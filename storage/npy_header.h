@@ -37,8 +37,8 @@ struct npy_header {
 int npy_header_parse(const char *text, size_t n, const char *name,
                      struct npy_header *header, struct nb_errctx *err);
 
-/* Writes prefix and text (version 1.0) of a matrix; returns their length, a
- * multiple of 64. `descr` is a type such as "<f4". */
+/* Writes prefix and text (version 1.0) of a matrix, or of a vector if n_columns
+ * is 0; their length is a multiple of 64. `descr` is a type such as "<f4". */
 #define NPY_WRITTEN_BYTES 128u
 void npy_header_write(const char *descr, uint64_t n_rows, uint64_t n_columns,
                       uint8_t bytes[NPY_WRITTEN_BYTES]);

@@ -298,6 +298,19 @@ int source_read(struct source *source, float *values, size_t max_rows,
     return source->format->read(source, values, max_rows, n_rows, err);
 }
 
+int source_watch_words(struct source *source, source_word_fn *watch, void *arg,
+                       struct nb_errctx *err)
+{
+    if (watch != NULL && !source->format->has_words) {
+        return nb_fail(err, NB_ERR_UNSUPPORTED,
+                       "%s: rows of a %s file have no words to be their keys",
+                       source->path, source->format->name);
+    }
+    source->watch_word = watch;
+    source->watch_arg = arg;
+    return 0;
+}
+
 int source_rewind(struct source *source, struct nb_errctx *err)
 {
     return source->format->rewind(source, err);

@@ -63,6 +63,16 @@ uint64_t source_line(const struct source *source, uint64_t row);
 int source_read(struct source *source, float *values, size_t max_rows,
                 size_t *n_rows, struct nb_errctx *err);
 
+/* Called with the word that stands before a row's values; not ended by a NUL.
+ */
+typedef void source_word_fn(void *arg, const char *word, size_t n);
+
+/* From now on source_read() shows the word of every row it returns to `watch`,
+ * in order, on its own thread; NULL ends that. NB_ERR_UNSUPPORTED: rows of this
+ * format have no words. */
+int source_watch_words(struct source *source, source_word_fn *watch, void *arg,
+                       struct nb_errctx *err);
+
 /* Starts again from the first row. -errno. */
 int source_rewind(struct source *source, struct nb_errctx *err);
 

@@ -21,14 +21,17 @@ struct source {
     char *path;
     int fd;
     uint64_t file_bytes;
-    uint64_t bytes_read; /* of the file; for progress */
-    uint32_t dim;        /* set by init */
-    uint64_t n_rows;     /* set by init; SOURCE_ROWS_UNKNOWN */
+    uint64_t bytes_read;        /* of the file; for progress */
+    uint32_t dim;               /* set by init */
+    uint64_t n_rows;            /* set by init; SOURCE_ROWS_UNKNOWN */
+    source_word_fn *watch_word; /* NULL: nobody; by formats that have words */
+    void *watch_arg;
 };
 
 struct source_format {
     const char *name;
     bool has_tensors;        /* takes the option `tensor` */
+    bool has_words;          /* shows them to watch_word */
     const char *file_inside; /* the path is a directory, and this the name of
                                 the file in it that has the rows; or NULL */
     size_t struct_bytes;     /* of the struct that begins with struct source */
@@ -62,6 +65,15 @@ int source_read_bytes(struct source *source, void *to, size_t n, size_t *got,
 typedef int source_exact_fn(struct source *source, void *to, size_t n,
                             struct nb_errctx *err);
 source_exact_fn source_read_exactly;
+
+/* Shows the word of a row that read() will return. */
+static inline void source_show_word(const struct source *source,
+                                    const char *word, size_t n)
+{
+    if (source->watch_word != NULL) {
+        source->watch_word(source->watch_arg, word, n);
+    }
+}
 
 /* Moves the descriptor, and bytes_read with it. -errno. */
 int source_seek(struct source *source, uint64_t offset, struct nb_errctx *err);

@@ -152,10 +152,10 @@ static int text_init(struct source *source, bool has_header,
 
 /* A word without spaces, then exactly dim numbers: nearly every line. */
 static bool parse_plain(const struct text_source *text, struct fields fields,
-                        float *values)
+                        float *values, struct field *word)
 {
     struct field field;
-    if (!field_next(&fields, &field)) {
+    if (!field_next(&fields, word)) {
         return false;
     }
     for (uint32_t i = 0; i < text->base.dim; i++) {
@@ -178,7 +178,7 @@ static int fail_ragged(const struct text_source *text, size_t n_values,
 
 /* Any other line: one whose word has spaces, or a wrong one. */
 static int parse_other(const struct text_source *text, struct fields fields,
-                       float *values, struct nb_errctx *err)
+                       float *values, struct field *word, struct nb_errctx *err)
 {
     struct field field;
     size_t n_fields = 0;
@@ -201,6 +201,9 @@ static int parse_other(const struct text_source *text, struct fields fields,
             values[i - n_words] = value;
         } else if (number) {
             return fail_ragged(text, n_fields - 1, err);
+        } else {
+            word->text = i == 0 ? field.text : word->text;
+            word->end = field.end;
         }
     }
     return 0;
@@ -264,12 +267,14 @@ static int text_read(struct source *source, float *values, size_t max_rows,
         }
         float *row = values + n * source->dim;
         struct fields fields = fields_of(&line);
-        if (!parse_plain(text, fields, row)) {
-            rv = parse_other(text, fields, row, err);
+        struct field word;
+        if (!parse_plain(text, fields, row, &word)) {
+            rv = parse_other(text, fields, row, &word, err);
             if (rv != 0) {
                 return rv;
             }
         }
+        source_show_word(source, word.text, (size_t)(word.end - word.text));
         text->row++;
     }
     *n_rows = n;
@@ -364,6 +369,7 @@ static int glove_init(struct source *source, struct nb_errctx *err)
         .rewind = text_rewind,                                                 \
         .fini = text_fini,                                                     \
         .line = text_line,                                                     \
+        .has_words = true,                                                     \
     };
 
 TEXT_FORMAT(word2vec)

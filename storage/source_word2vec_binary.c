@@ -150,7 +150,7 @@ static int fail_row(const struct word2vec_source *word2vec, const char *what,
                    offset_of(word2vec), what);
 }
 
-static int skip_word(struct word2vec_source *word2vec, struct nb_errctx *err)
+static int take_word(struct word2vec_source *word2vec, struct nb_errctx *err)
 {
     int rv = fill(word2vec, WORD_BYTES_MAX + 1, err);
     if (rv != 0) {
@@ -170,6 +170,8 @@ static int skip_word(struct word2vec_source *word2vec, struct nb_errctx *err)
                             : "no space ends its word within 4096 bytes",
                         err);
     }
+    source_show_word(&word2vec->base, (const char *)word,
+                     (size_t)(space - word));
     word2vec->begin += (size_t)(space - word) + 1;
     return 0;
 }
@@ -215,7 +217,7 @@ static int word2vec_read(struct source *source, float *values, size_t max_rows,
     struct word2vec_source *word2vec = word2vec_of(source);
     size_t n = 0;
     for (; n < max_rows && word2vec->row < source->n_rows; n++) {
-        int rv = skip_word(word2vec, err);
+        int rv = take_word(word2vec, err);
         bool newline;
         if (rv == 0) {
             rv = take_values(word2vec, values + n * source->dim, err);
@@ -291,4 +293,5 @@ const struct source_format source_word2vec_binary = {
     .read = word2vec_read,
     .rewind = word2vec_rewind,
     .fini = word2vec_fini,
+    .has_words = true,
 };

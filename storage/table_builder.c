@@ -5,11 +5,14 @@
 
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "storage/build_pipeline.h"
 #include "storage/codebook_train.h"
 #include "storage/file_io.h"
+#include "storage/key_words.h"
+#include "storage/row_keys.h"
 #include "storage/source.h"
 #include "storage/table_metadata.h"
 #include "storage/table_params.h"
@@ -25,6 +28,7 @@ struct build {
     struct build_job job;
     const char *search; /* "" where the codec has none */
     struct table_params params;
+    struct row_keys *keys; /* of a file */
     struct error_sums sums;
     uint64_t n_rows;
     uint64_t n_nonfinite;
@@ -159,6 +163,46 @@ static void show_progress(const struct build *build, uint64_t bytes_read)
     options->progress(options->progress_arg, &progress);
 }
 
+/* Whether rows have keys, and where these come from. */
+static int open_keys(struct build *build)
+{
+    const struct build_options *options = build->options;
+    const char *keys = options->keys;
+    struct build_job *job = &build->job;
+    job->keyed = keys != NULL && strcmp(keys, "none") != 0;
+    if (!job->keyed || strcmp(keys, "text") == 0) {
+        return 0;
+    }
+    struct file_id output;
+    int rv = row_keys_open(keys, &build->keys, build->err);
+    job->keys = build->keys;
+    if (rv == 0 && row_keys_id(build->keys, &output) == 0 &&
+        file_id_is(&output, options->output)) {
+        rv = nb_fail(build->err, NB_ERR_INVALID,
+                     "%s: is the file of keys, will not replace it",
+                     options->output);
+    }
+    return rv;
+}
+
+static int create_writer(struct build *build)
+{
+    const struct build_options *options = build->options;
+    const struct build_job *job = &build->job;
+    int rv = table_writer_create(options->output, &job->format, &build->writer,
+                                 build->err);
+    if (rv == 0 && job->keyed) {
+        rv = table_writer_add_keys(build->writer,
+                                   job->keys != NULL ? KEY_NUMBERS : KEY_WORDS,
+                                   job->threads, build->err);
+    }
+    if (rv == 0) {
+        table_writer_set_unseen(build->writer, &options->unseen);
+        build->job.stride = table_writer_stride(build->writer);
+    }
+    return rv;
+}
+
 static int write_rows(struct build *build)
 {
     struct encoded_block block;
@@ -206,6 +250,13 @@ static int commit(struct build *build, struct table_stats *stats)
     rv = table_writer_commit(build->writer, build->job.params, metadata,
                              build->err);
     free(metadata);
+    const struct key_clash *clash = table_writer_clash(build->writer);
+    if (rv != 0 && clash != NULL && build->job.keys == NULL) {
+        /* The threads use the source: they end first. */
+        build_pipeline_destroy(build->pipeline);
+        build->pipeline = NULL;
+        rv = key_words_clash(build->source, options->input, clash, build->err);
+    }
     return rv;
 }
 
@@ -224,13 +275,14 @@ static int build_parts(struct build *build, struct table_stats *stats)
         rv = train(build);
     }
     if (rv == 0) {
-        rv = table_writer_create(options->output, &build->job.format,
-                                 &build->writer, build->err);
+        rv = open_keys(build);
+    }
+    if (rv == 0) {
+        rv = create_writer(build);
     }
     if (rv != 0) {
         return rv;
     }
-    build->job.stride = table_writer_stride(build->writer);
     rv = build_pipeline_create(&build->job, &build->pipeline, build->err);
     if (rv == 0) {
         rv = write_rows(build);
@@ -261,6 +313,7 @@ int table_build(const struct build_options *options,
                 table_params_any(build.job.params)
                     ? table_params_bytes(build.job.format.dim, build.job.params)
                     : 0,
+            .keys_bytes = table_writer_keys_bytes(build.writer),
             .stats = stats,
             .seconds = now_s() - start,
             .threads = build.job.threads,
@@ -270,6 +323,7 @@ int table_build(const struct build_options *options,
     build_pipeline_destroy(build.pipeline);
     table_writer_destroy(build.writer);
     source_close(build.source);
+    row_keys_close(build.keys);
     table_params_fini(&build.params);
     return rv;
 }

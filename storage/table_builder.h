@@ -43,6 +43,9 @@ struct build_options {
     enum table_columns columns;   /* else than none reads the source twice */
     uint32_t n_codebooks;         /* 0: as many as the codec usually has */
     enum nan_policy nan_policy;
+    const char *keys; /* "none" (or NULL), "text": hashes of the words that
+                       * stand before the rows; else a file of row_keys.h */
+    struct nb_unseen_policy unseen;    /* default_row is a row of the source */
     const struct table_choice *choice; /* to record; NULL: none was made */
     unsigned threads;                  /* 0: one a processor */
     progress_fn *progress;             /* may be NULL */
@@ -58,6 +61,7 @@ struct build_report {
     uint64_t n_nonfinite;       /* values zeroed by NAN_ZERO */
     enum table_columns columns; /* never COLUMNS_AUTO */
     uint64_t params_bytes;      /* of the parameters section */
+    uint64_t keys_bytes;        /* of the key index section */
     struct table_stats stats;
     double seconds;
     unsigned threads;
@@ -68,7 +72,9 @@ struct build_report {
  * was not there before. Errors are those of the source and the writer, and
  * NB_ERR_NONFINITE, NB_ERR_OVERFLOW (naming row and column), NB_ERR_SOURCE (no
  * rows), NB_ERR_NOT_FOUND (unknown codec or search), NB_ERR_INVALID (a search,
- * a scale type or a number of codebooks that the codec does not have).
+ * a scale type or a number of codebooks that the codec does not have; a key
+ * that stands twice, or as many keys as rows are not there; a default row that
+ * is not), and of keys those of row_keys_open() and source_watch_words().
  */
 int table_build(const struct build_options *options,
                 struct build_report *report, struct nb_errctx *err);

@@ -38,13 +38,23 @@ int section_check_bytes(const void *bytes, const struct table_section *section,
                    err);
 }
 
+/* Bytes to read at once. */
+static size_t block_bytes(const struct section_visitor *visitor)
+{
+    size_t item = visitor != NULL ? visitor->item_bytes : 1;
+    return item < BLOCK_BYTES ? BLOCK_BYTES / item * item : item;
+}
+
 static int check_section(int fd, const struct table_section *section,
+                         const struct section_visitor *visitor,
                          const struct io_pace *pace, const char *name,
                          struct nb_errctx *err)
 {
     const char *kind = section_kind_name(section->kind);
+    size_t max = block_bytes(visitor);
     XXH3_state_t *hash = XXH3_createState();
-    void *block = malloc(BLOCK_BYTES);
+    uint8_t *block = malloc(max);
+    int seen = 0; /* of the visitor; a wrong checksum says more */
     int rv = 0;
     if (hash == NULL || block == NULL) {
         rv = fail_read(NB_ERR_NOMEM, kind, section->offset, name, err);
@@ -54,7 +64,7 @@ static int check_section(int fd, const struct table_section *section,
     uint64_t at = section->offset;
     uint64_t left = section->length;
     while (left > 0) {
-        size_t n = left < BLOCK_BYTES ? (size_t)left : BLOCK_BYTES;
+        size_t n = left < max ? (size_t)left : max;
         rv = io_pace_step(pace, n);
         if (rv == 0) {
             rv = file_read_at(fd, block, n, at);
@@ -64,10 +74,14 @@ static int check_section(int fd, const struct table_section *section,
             goto out;
         }
         XXH3_64bits_update(hash, block, n);
+        if (visitor != NULL && seen == 0) {
+            seen = visitor->visit(visitor->arg, block, n, err);
+        }
         at += n;
         left -= n;
     }
     rv = compare(XXH3_64bits_digest(hash), section, name, err);
+    rv = rv == 0 ? seen : rv;
 
 out:
     free(block);
@@ -111,15 +125,25 @@ static int check_gaps(int fd, const struct table_header *header,
     return 0;
 }
 
+/* Opening reads and checks these. */
+static bool checked_at_opening(uint32_t kind)
+{
+    return kind == SECTION_METADATA || kind == SECTION_PARAMS ||
+           kind == SECTION_KEYS || kind == SECTION_UNSEEN;
+}
+
 int table_check_file(int fd, const struct table_header *header,
+                     const struct section_visitor *rows,
                      const struct io_pace *pace, const char *name,
                      struct nb_errctx *err)
 {
     int rv = check_gaps(fd, header, name, err);
     for (uint32_t i = 0; i < header->n_sections && rv == 0; i++) {
         uint32_t kind = header->sections[i].kind;
-        if (kind != SECTION_METADATA && kind != SECTION_PARAMS) {
-            rv = check_section(fd, &header->sections[i], pace, name, err);
+        if (!checked_at_opening(kind)) {
+            rv = check_section(fd, &header->sections[i],
+                               kind == SECTION_ROWS ? rows : NULL, pace, name,
+                               err);
         }
     }
     return rv;

@@ -9,6 +9,7 @@
 
 #include "storage/bag_probe.h"
 #include "storage/loss_tally.h"
+#include "storage/row_keys.h"
 #include "storage/source.h"
 #include "storage/table_builder.h"
 #include "storage/table_reader.h"
@@ -22,11 +23,14 @@ struct eval_report {
     double decode_seconds; /* for all rows, in order, to fp32, on one core */
 };
 
-/* Reads `source` from its current position to its end. NB_ERR_INVALID if dim
- * or rows differ, naming both; errors of the source; NB_ERR_NOMEM. A NaN or
- * Inf in the source counts as 0, as NAN_ZERO stored it. */
+/* Reads `source` from its current position to its end. Rows of a keyed table
+ * are found by `keys`, or where that is NULL by the words of the source.
+ * NB_ERR_INVALID if dim or rows differ, naming both, a row's key is not in the
+ * table, or keys are missing or without use; errors of source and keys;
+ * NB_ERR_NOMEM. A NaN or Inf in the source counts as 0, as NAN_ZERO stored it.
+ */
 int table_eval(const struct table *table, struct source *source,
-               progress_fn *progress, void *progress_arg,
+               struct row_keys *keys, progress_fn *progress, void *progress_arg,
                struct eval_report *report, struct nb_errctx *err);
 
 #endif

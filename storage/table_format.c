@@ -9,6 +9,7 @@
 
 #include "quant/bytes.h"
 #include "quant/checked.h"
+#include "storage/key_index.h"
 
 /* What a check needs to name the culprit. */
 struct check {
@@ -36,6 +37,10 @@ const char *section_kind_name(uint32_t kind)
         return "metadata";
     case SECTION_PARAMS:
         return "parameters";
+    case SECTION_KEYS:
+        return "key index";
+    case SECTION_UNSEEN:
+        return "unseen ids";
     default:
         return "unknown";
     }
@@ -219,6 +224,20 @@ static int check_rows(const struct table_header *header, struct check check)
     return 0;
 }
 
+/* What holds for the length of one kind of section whatever is in it. */
+static int check_length(const struct table_section *section, uint64_t max,
+                        struct check check, size_t at)
+{
+    return section->length <= max
+               ? 0
+               : nb_fail(check.err, NB_ERR_FORMAT,
+                         "%s: %s of %" PRIu64
+                         " bytes (header, offset %zu), over the limit of "
+                         "%" PRIu64,
+                         check.name, section_kind_name(section->kind),
+                         section->length, at + SECTION_LENGTH, max);
+}
+
 /* What one kind of section must be. */
 static int check_section_kind(const struct table_header *header,
                               const struct table_section *section,
@@ -244,23 +263,14 @@ static int check_section_kind(const struct table_header *header,
         }
         return 0;
     case SECTION_METADATA:
-        if (section->length > TABLE_METADATA_MAX) {
-            return nb_fail(check.err, NB_ERR_FORMAT,
-                           "%s: metadata of %" PRIu64
-                           " bytes (header, offset %zu), over the limit of %u",
-                           check.name, section->length, at + SECTION_LENGTH,
-                           TABLE_METADATA_MAX);
-        }
-        return 0;
+        return check_length(section, TABLE_METADATA_MAX, check, at);
     case SECTION_PARAMS:
-        if (section->length > TABLE_PARAMS_MAX) {
-            return nb_fail(check.err, NB_ERR_FORMAT,
-                           "%s: parameters of %" PRIu64
-                           " bytes (header, offset %zu), over the limit of %zu",
-                           check.name, section->length, at + SECTION_LENGTH,
-                           TABLE_PARAMS_MAX);
-        }
-        return 0;
+        return check_length(section, TABLE_PARAMS_MAX, check, at);
+    case SECTION_KEYS:
+        return check_length(section, key_index_section_max(header->n_rows),
+                            check, at);
+    case SECTION_UNSEEN:
+        return check_length(section, UNSEEN_BYTES, check, at);
     default:
         if ((section->flags & SECTION_REQUIRED) != 0) {
             return nb_fail(check.err, NB_ERR_UNSUPPORTED,
@@ -308,21 +318,62 @@ static int check_section_place(const struct table_section *section,
     return 0;
 }
 
+static bool is_known(uint32_t kind)
+{
+    return (kind >= SECTION_ROWS && kind <= SECTION_PARAMS) ||
+           kind == SECTION_KEYS || kind == SECTION_UNSEEN;
+}
+
+static void decode_section(const uint8_t *entry, struct table_section *section)
+{
+    section->kind = get_u32(entry + SECTION_KIND);
+    section->flags = get_u32(entry + SECTION_FLAGS);
+    section->offset = get_u64(entry + SECTION_OFFSET);
+    section->length = get_u64(entry + SECTION_LENGTH);
+    section->checksum = get_u64(entry + SECTION_CHECKSUM);
+}
+
+/* How many there are of each kind, and what that asks of the others. */
+static int check_counts(const struct table_header *header,
+                        const unsigned counts[SECTION_KINDS],
+                        struct check check)
+{
+    if (counts[SECTION_ROWS] != 1 || counts[SECTION_METADATA] != 1) {
+        return nb_fail(check.err, NB_ERR_FORMAT,
+                       "%s: %u row and %u metadata sections (header, offset "
+                       "%d), not one of each",
+                       check.name, counts[SECTION_ROWS],
+                       counts[SECTION_METADATA], HEADER_SECTIONS);
+    }
+    for (uint32_t kind = 0; kind < SECTION_KINDS; kind++) {
+        if (counts[kind] > 1) {
+            return nb_fail(check.err, NB_ERR_FORMAT,
+                           "%s: %u %s sections (header, offset %d)", check.name,
+                           counts[kind], section_kind_name(kind),
+                           HEADER_SECTIONS);
+        }
+    }
+    size_t row_bytes;
+    if (counts[SECTION_KEYS] > 0 &&
+        nb_row_bytes(&header->format, &row_bytes) == 0 &&
+        header->stride - row_bytes < NB_KEY_BYTES) {
+        return nb_fail(check.err, NB_ERR_FORMAT,
+                       "%s: stride %" PRIu64 " (header, offset %d) for rows of "
+                       "%zu bytes and their keys",
+                       check.name, header->stride, HEADER_STRIDE, row_bytes);
+    }
+    return 0;
+}
+
 static int check_sections(const uint8_t *bytes, struct table_header *header,
                           struct check check)
 {
     uint64_t end = header->header_bytes;
-    unsigned n_rows_sections = 0;
-    unsigned n_metadata = 0;
-    unsigned n_params = 0;
+    unsigned counts[SECTION_KINDS] = {0};
     for (uint32_t i = 0; i < header->n_sections; i++) {
         size_t at = HEADER_SECTIONS + i * (size_t)SECTION_BYTES;
         struct table_section *section = &header->sections[i];
-        section->kind = get_u32(bytes + at + SECTION_KIND);
-        section->flags = get_u32(bytes + at + SECTION_FLAGS);
-        section->offset = get_u64(bytes + at + SECTION_OFFSET);
-        section->length = get_u64(bytes + at + SECTION_LENGTH);
-        section->checksum = get_u64(bytes + at + SECTION_CHECKSUM);
+        decode_section(bytes + at, section);
         int rv =
             check_section_place(section, header->file_bytes, check, at, &end);
         if (rv == 0) {
@@ -331,21 +382,13 @@ static int check_sections(const uint8_t *bytes, struct table_header *header,
         if (rv != 0) {
             return rv;
         }
-        n_rows_sections += section->kind == SECTION_ROWS;
-        n_metadata += section->kind == SECTION_METADATA;
-        n_params += section->kind == SECTION_PARAMS;
+        if (is_known(section->kind)) {
+            counts[section->kind]++;
+        }
     }
-    if (n_rows_sections != 1 || n_metadata != 1) {
-        return nb_fail(check.err, NB_ERR_FORMAT,
-                       "%s: %u row and %u metadata sections (header, offset "
-                       "%d), not one of each",
-                       check.name, n_rows_sections, n_metadata,
-                       HEADER_SECTIONS);
-    }
-    if (n_params > 1) {
-        return nb_fail(check.err, NB_ERR_FORMAT,
-                       "%s: %u parameters sections (header, offset %d)",
-                       check.name, n_params, HEADER_SECTIONS);
+    int rv = check_counts(header, counts, check);
+    if (rv != 0) {
+        return rv;
     }
     if (end != header->file_bytes) {
         return nb_fail(check.err, NB_ERR_FORMAT,

@@ -67,7 +67,36 @@ static_assert(TABLE_HEADER_MAX <= TABLE_PAGE, "the header fits one page");
 enum section_kind {
     SECTION_ROWS = 1,
     SECTION_METADATA = 2,
-    SECTION_PARAMS = 3
+    SECTION_PARAMS = 3,
+    SECTION_KEYS = 5,
+    SECTION_UNSEEN = 6,
+    SECTION_KINDS = 7 /* past the last */
+};
+
+/* Offsets of the fields of a key index section. */
+enum {
+    KEYS_SEED = 0,
+    KEYS_N_PARTS = 8,
+    KEYS_N_BUCKETS = 16,
+    KEYS_KIND = 20,
+    KEYS_ZERO = 24,
+    KEYS_PARTS = 32,
+};
+
+/* Offsets of the fields of one of its parts. */
+enum {
+    KEYS_PART_FIRST_ROW = 0,
+    KEYS_PART_N_ROWS = 8,
+    KEYS_PART_SEED = 12,
+    KEYS_PART_BYTES = 16,
+};
+
+/* Offsets of the fields of an unseen ids section. */
+enum {
+    UNSEEN_ACTION = 0,
+    UNSEEN_ZERO = 4,
+    UNSEEN_DEFAULT_ROW = 8,
+    UNSEEN_BYTES = 16,
 };
 
 /* Offsets of the fields of a parameters section. */

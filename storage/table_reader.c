@@ -7,24 +7,18 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "quant/bytes.h"
 #include "storage/file_io.h"
+#include "storage/key_index.h"
 #include "storage/table_checksum.h"
 #include "storage/table_format.h"
+#include "storage/table_map.h"
 #include "storage/table_metadata.h"
 #include "storage/table_params.h"
-
-/* Bytes of a mapping that one call populates or unmaps. */
-#define MAP_STEP ((size_t)4 << 20)
-
-/* Of Linux 5.14; headers may be older than the kernel. */
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
 
 struct table {
     struct nb_rows rows;
@@ -33,8 +27,10 @@ struct table {
     char *metadata_text;
     struct table_params params;
     struct table_header header;
-    void *map;
-    size_t map_bytes;
+    struct key_index keys;
+    struct nb_unseen_policy unseen;
+    struct table_map map;
+    char *path; /* for messages */
 };
 
 /* What opening knows on its way. */
@@ -134,19 +130,136 @@ static int read_params(struct opening *opening, struct table *table)
     return rv;
 }
 
+static int check_unseen(struct opening *opening,
+                        const struct table_section *section,
+                        const struct nb_unseen_policy *unseen)
+{
+    if (unseen->action > NB_UNSEEN_ERROR) {
+        return nb_fail(opening->err, NB_ERR_UNSUPPORTED,
+                       "%s: unseen ids section at %" PRIu64 ": policy %" PRIu32
+                       " needs a newer program",
+                       opening->path, section->offset, unseen->action);
+    }
+    bool row = unseen->action == NB_UNSEEN_DEFAULT;
+    if (unseen->action == NB_UNSEEN_ZERO ||
+        (row ? unseen->default_row >= opening->header.n_rows
+             : unseen->default_row != 0)) {
+        return nb_fail(opening->err, NB_ERR_FORMAT,
+                       "%s: unseen ids section at %" PRIu64 ": policy %" PRIu32
+                       ", row %" PRIu64,
+                       opening->path, section->offset, unseen->action,
+                       unseen->default_row);
+    }
+    return 0;
+}
+
+static int read_keys(struct opening *opening, struct table *table)
+{
+    const struct table_section *section =
+        table_header_section(&opening->header, SECTION_KEYS);
+    if (section == NULL) {
+        return 0;
+    }
+    size_t n = (size_t)section->length;
+    uint8_t *bytes = key_index_memory(n + 1);
+    if (bytes == NULL) {
+        return fail_errno(opening, NB_ERR_NOMEM, "key index");
+    }
+    int rv = file_read_at(opening->fd, bytes, n, section->offset);
+    if (rv != 0) {
+        fail_errno(opening, rv, "cannot read the key index section");
+    } else {
+        rv = section_check_bytes(bytes, section, opening->path, opening->err);
+    }
+    if (rv == 0) {
+        rv = key_index_decode(bytes, n, section->offset, opening->header.n_rows,
+                              opening->path, &table->keys, opening->err);
+    }
+    if (rv != 0) {
+        free(bytes);
+    }
+    return rv;
+}
+
+static int read_unseen(struct opening *opening, struct table *table)
+{
+    const struct table_section *section =
+        table_header_section(&opening->header, SECTION_UNSEEN);
+    if (section == NULL) {
+        return 0;
+    }
+    char *bytes = NULL;
+    int rv = read_section(opening, section, &bytes);
+    if (rv != 0 || bytes == NULL) {
+        return rv;
+    }
+    if (section->length != UNSEEN_BYTES || get_u32(bytes + UNSEEN_ZERO) != 0) {
+        rv = nb_fail(opening->err, NB_ERR_FORMAT,
+                     "%s: unseen ids section at %" PRIu64
+                     ": length, or field at %d is not 0",
+                     opening->path, section->offset, UNSEEN_ZERO);
+    } else {
+        table->unseen = (struct nb_unseen_policy){
+            .action = get_u32(bytes + UNSEEN_ACTION),
+            .default_row = get_u64(bytes + UNSEEN_DEFAULT_ROW)};
+        rv = check_unseen(opening, section, &table->unseen);
+    }
+    free(bytes);
+    return rv;
+}
+
+/* A block of the row section as it is verified. */
+struct key_check {
+    const struct table *table;
+    const struct table_header *header;
+    const char *path;
+    uint64_t row;
+};
+
+static int check_row_keys(void *arg, const uint8_t *rows, size_t n,
+                          struct nb_errctx *err)
+{
+    struct key_check *check = arg;
+    size_t stride = (size_t)check->header->stride;
+    size_t row_bytes = 0;
+    (void)nb_row_bytes(&check->header->format, &row_bytes); /* checked before */
+    for (size_t at = 0; at < n; at += stride, check->row++) {
+        uint64_t key = get_u64(rows + at + row_bytes);
+        if (key_index_row(&check->table->keys, key) != check->row) {
+            return nb_fail(err, NB_ERR_FORMAT,
+                           "%s: row section: key %" PRIu64 " of row %" PRIu64
+                           " is not where the key index has it",
+                           check->path, key, check->row);
+        }
+    }
+    return 0;
+}
+
+/* Every byte that opening did not look at, and that each key leads to its row,
+ * so that no two are the same. */
+static int verify_rest(const struct table *table,
+                       const struct table_header *header, int fd,
+                       const struct io_pace *pace, const char *path,
+                       struct nb_errctx *err)
+{
+    struct key_check check = {.table = table, .header = header, .path = path};
+    const struct section_visitor visitor = {
+        .visit = check_row_keys,
+        .arg = &check,
+        .item_bytes = (size_t)header->stride,
+    };
+    bool keyed = table->keys.section != NULL;
+    return table_check_file(fd, header, keyed ? &visitor : NULL, pace, path,
+                            err);
+}
+
 static int map_file(struct opening *opening, struct table *table)
 {
     size_t n = (size_t)opening->header.file_bytes;
-    void *map = mmap(NULL, n, PROT_READ, MAP_SHARED, opening->fd, 0);
-    if (map == MAP_FAILED) {
-        return fail_errno(opening, -errno, "cannot map");
+    int rv = table_map_file(opening->fd, n, &table->map);
+    if (rv != 0) {
+        return fail_errno(opening, rv, "cannot map");
     }
-    table->map = map;
-    table->map_bytes = n;
-    /* Rows are asked for in any order; read-ahead would only evict others. The
-     * mapping works without the advice. */
-    (void)madvise(map, n, MADV_RANDOM);
-
     struct stat stat;
     if (fstat(opening->fd, &stat) != 0) {
         return fail_errno(opening, -errno, "fstat");
@@ -170,12 +283,14 @@ static void describe(const struct opening *opening, struct table *table)
     const struct table_section *params =
         table_header_section(header, SECTION_PARAMS);
     table->header = *header;
+    bool keyed = table->keys.section != NULL;
     table->rows = (struct nb_rows){
         .format = header->format,
-        .base = (const uint8_t *)table->map + rows->offset,
+        .base = (const uint8_t *)table->map.at + rows->offset,
         .n_rows = header->n_rows,
         .stride = (size_t)header->stride,
         .params = params != NULL ? &table->params.view : NULL,
+        .keys = keyed ? &table->keys.view : NULL,
     };
     table->info = (struct table_info){
         .format = header->format,
@@ -188,6 +303,9 @@ static void describe(const struct opening *opening, struct table *table)
         .columns = table_params_columns(table->rows.params),
         .params_bytes = params != NULL ? params->length : 0,
         .params_checksum = params != NULL ? params->checksum : 0,
+        .keys = table_keys_at(keyed ? 1u + table->keys.kind : 0),
+        .keys_bytes = table->keys.section_bytes,
+        .unseen = table->unseen,
         .search = table->metadata.search,
         .source = table->metadata.source,
         .metadata = table->metadata_text,
@@ -207,9 +325,15 @@ static int open_parts(struct opening *opening, enum table_verify verify,
     if (rv == 0) {
         rv = read_params(opening, table);
     }
+    if (rv == 0) {
+        rv = read_keys(opening, table);
+    }
+    if (rv == 0) {
+        rv = read_unseen(opening, table);
+    }
     if (rv == 0 && verify == TABLE_VERIFY_FULL) {
-        rv = table_check_file(opening->fd, &opening->header, NULL,
-                              opening->path, opening->err);
+        rv = verify_rest(table, &opening->header, opening->fd, NULL,
+                         opening->path, opening->err);
     }
     if (rv == 0) {
         rv = map_file(opening, table);
@@ -233,13 +357,20 @@ int table_open(const char *path, enum table_verify verify, struct table **table,
         rv = fail_errno(&opening, NB_ERR_NOMEM, "cannot open");
         goto out_close;
     }
+    opened->path = strdup(path);
+    if (opened->path == NULL) {
+        rv = fail_errno(&opening, NB_ERR_NOMEM, "cannot open");
+        goto err_table;
+    }
     rv = open_parts(&opening, verify, opened);
     if (rv != 0) {
-        table_close(opened);
-        goto out_close;
+        goto err_table;
     }
     *table = opened;
+    goto out_close;
 
+err_table:
+    table_close(opened);
 out_close:
     close(opening.fd);
     return rv;
@@ -265,7 +396,7 @@ int table_verify_rest(const struct table *table, const char *path,
     } else if (rv != 0) {
         nb_fail(err, rv, "%s: fstat: %s", path, nb_strerror(rv));
     } else {
-        rv = table_check_file(fd, &table->header, pace, path, err);
+        rv = verify_rest(table, &table->header, fd, pace, path, err);
     }
     close(fd);
     return rv;
@@ -273,36 +404,7 @@ int table_verify_rest(const struct table *table, const char *path,
 
 int table_prefault(const struct table *table, const struct io_pace *pace)
 {
-    for (size_t at = 0; at < table->map_bytes; at += MAP_STEP) {
-        size_t left = table->map_bytes - at;
-        size_t n = left < MAP_STEP ? left : MAP_STEP;
-        uint8_t *from = (uint8_t *)table->map + at;
-        int rv = io_pace_step(pace, n);
-        if (rv != 0) {
-            return rv;
-        }
-        if (madvise(from, n, MADV_POPULATE_READ) == 0) {
-            continue;
-        }
-        if (errno != EINVAL) {
-            return -errno;
-        }
-        /* Before Linux 5.14: into the page cache at least. */
-        (void)madvise(from, n, MADV_WILLNEED);
-    }
-    return 0;
-}
-
-/* From the end, and in steps: in between, threads that map or fault get the
- * lock of the address space, which is held for long by unmapping much. */
-static void unmap(struct table *table)
-{
-    while (table->map_bytes > 0) {
-        size_t n = table->map_bytes % MAP_STEP;
-        n = n > 0 ? n : MAP_STEP;
-        table->map_bytes -= n;
-        munmap((uint8_t *)table->map + table->map_bytes, n);
-    }
+    return table_map_prefault(&table->map, pace);
 }
 
 void table_close(struct table *table)
@@ -310,13 +412,64 @@ void table_close(struct table *table)
     if (table == NULL) {
         return;
     }
-    if (table->map != NULL) {
-        unmap(table);
-    }
+    table_map_close(&table->map);
+    free(table->path);
     table_metadata_fini(&table->metadata);
     free(table->metadata_text);
     table_params_fini(&table->params);
+    key_index_fini(&table->keys);
     free(table);
+}
+
+const char *table_residency_at(size_t i)
+{
+    static const char *const names[] = {[RESIDENCY_MAP] = "map",
+                                        [RESIDENCY_POPULATE] = "populate",
+                                        [RESIDENCY_LOCK] = "lock",
+                                        [RESIDENCY_HUGE] = "huge"};
+    return i < sizeof(names) / sizeof(names[0]) ? names[i] : NULL;
+}
+
+int table_reside(struct table *table, enum table_residency residency,
+                 const struct io_pace *pace, struct nb_errctx *err)
+{
+    int rv = table_map_reside(&table->map, residency, pace, table->path, err);
+    if (rv == 0) {
+        table->rows.base =
+            (const uint8_t *)table->map.at + table->info.rows_offset;
+    }
+    return rv;
+}
+
+enum table_residency table_residency(const struct table *table)
+{
+    return table->map.residency;
+}
+
+uint64_t table_huge_bytes(const struct table *table)
+{
+    return table->map.huge_bytes;
+}
+
+const char *table_keys_at(size_t i)
+{
+    static const char *const names[] = {"none", [1 + KEY_NUMBERS] = "numbers",
+                                        [1 + KEY_WORDS] = "words"};
+    return i < sizeof(names) / sizeof(names[0]) ? names[i] : NULL;
+}
+
+uint64_t table_key(const struct table *table, uint64_t row)
+{
+    const struct nb_rows *rows = &table->rows;
+    size_t row_bytes = 0;
+    (void)nb_row_bytes(&rows->format, &row_bytes); /* checked when opened */
+    return get_u64((const uint8_t *)rows->base + row * rows->stride +
+                   row_bytes);
+}
+
+uint64_t table_word_key(const char *word, size_t n)
+{
+    return XXH3_64bits(word, n);
 }
 
 const struct nb_rows *table_rows(const struct table *table)

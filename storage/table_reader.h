@@ -34,6 +34,21 @@ enum table_columns {
     COLUMNS_AUTO    /* to build: which of these loses least on a sample */
 };
 
+/* How a table's bytes are kept. */
+enum table_residency {
+    RESIDENCY_MAP,      /* mapped: pages come when they are touched */
+    RESIDENCY_POPULATE, /* mapped, every page read at once */
+    RESIDENCY_LOCK,     /* mapped, and never to leave memory */
+    RESIDENCY_HUGE      /* a copy of its own, on 2 MiB pages */
+};
+
+/* Names of enum table_residency, in its order; NULL past the end. */
+const char *table_residency_at(size_t i);
+
+/* What ids are: "none" (row numbers), "numbers" (64-bit keys), "words" (hashes
+ * of texts); NULL past the end. */
+const char *table_keys_at(size_t i);
+
 struct table_info {
     struct nb_format format;
     uint64_t n_rows;
@@ -45,10 +60,13 @@ struct table_info {
     uint64_t params_bytes;    /* of the parameters section; 0: there is none */
     uint64_t params_checksum; /* xxh3-64 of it; 0 likewise */
     uint64_t checksum;        /* of the header, and so of all it describes */
-    const char *search;       /* name of the range search, "" if not recorded */
-    const char *source;       /* base name of the source file, "" likewise */
-    const char *metadata;     /* the metadata section: one JSON object */
-    bool has_stats;           /* stats are recorded; zeros if not */
+    const char *keys;         /* what keys are, a name of table_keys_at() */
+    uint64_t keys_bytes;      /* of the key index section; 0: ids are rows */
+    struct nb_unseen_policy unseen;
+    const char *search;   /* name of the range search, "" if not recorded */
+    const char *source;   /* base name of the source file, "" likewise */
+    const char *metadata; /* the metadata section: one JSON object */
+    bool has_stats;       /* stats are recorded; zeros if not */
     struct table_stats stats;
     struct file_id file;
 };
@@ -60,7 +78,8 @@ struct table_info {
  * Errors: -errno of open, fstat, mmap; NB_ERR_MAGIC, NB_ERR_VERSION,
  * NB_ERR_TRUNCATED, NB_ERR_FORMAT, NB_ERR_CHECKSUM, NB_ERR_UNSUPPORTED (a
  * codec, flag or section of a later program, or no regular file),
- * NB_ERR_NOMEM; *err names file, section and offset.
+ * NB_ERR_NOMEM; *err names file, section and offset. Full verification also
+ * finds every key where the index says.
  */
 int table_open(const char *path, enum table_verify verify, struct table **table,
                struct nb_errctx *err);
@@ -80,6 +99,27 @@ int table_prefault(const struct table *table, const struct io_pace *pace);
 
 /* Unmaps, in steps, and frees; NULL is allowed. */
 void table_close(struct table *table);
+
+/*
+ * Changes how an open table is kept, before others use it; it begins as mapped.
+ * Reads the whole table, but for RESIDENCY_MAP. -errno: what the kernel
+ * refused, *err says which limit to raise; what `pace` (may be NULL) returned.
+ * The table stays as it was then.
+ */
+int table_reside(struct table *table, enum table_residency residency,
+                 const struct io_pace *pace, struct nb_errctx *err);
+
+enum table_residency table_residency(const struct table *table);
+
+/* Of RESIDENCY_HUGE: bytes on 2 MiB pages, as the kernel counts them. It may
+ * give none, and the copy is on small pages. */
+uint64_t table_huge_bytes(const struct table *table);
+
+/* Key of a row of a keyed table, row < n_rows. */
+uint64_t table_key(const struct table *table, uint64_t row);
+
+/* The key of a word. */
+uint64_t table_word_key(const char *word, size_t n);
 
 /* Both are valid until table_close(). */
 const struct nb_rows *table_rows(const struct table *table);

@@ -3,10 +3,12 @@
 
 #include "storage/table_writer.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
+#include "quant/bytes.h"
 #include "quant/checked.h"
 #include "storage/atomic_file.h"
 #include "storage/table_format.h"
@@ -20,6 +22,11 @@ struct table_writer {
     uint64_t n_rows;
     uint64_t rows_end;   /* where the next row goes */
     uint64_t file_bytes; /* 0 before commit */
+    struct nb_unseen_policy unseen;
+    struct keyed_rows *keyed; /* NULL: the table is dense */
+    unsigned threads;         /* to build the index */
+    struct key_index keys;
+    struct key_clash clash; /* rows[0] < rows[1] if there is one */
 };
 
 int table_writer_create(const char *path, const struct nb_format *format,
@@ -37,6 +44,7 @@ int table_writer_create(const char *path, const struct nb_format *format,
     }
     created->format = *format;
     created->stride = row_bytes;
+    created->unseen.action = NB_UNSEEN_ZERO;
     created->rows_end = TABLE_PAGE;
     created->rows_hash = XXH3_createState();
     if (created->rows_hash == NULL) {
@@ -56,14 +64,37 @@ err_destroy:
     return rv;
 }
 
+int table_writer_add_keys(struct table_writer *writer, enum key_kind kind,
+                          unsigned threads, struct nb_errctx *err)
+{
+    size_t row_bytes = writer->stride;
+    int rv = keyed_rows_create(atomic_file_path(writer->file),
+                               row_bytes + NB_KEY_BYTES, row_bytes,
+                               &writer->keyed, err);
+    if (rv == 0) {
+        writer->stride = row_bytes + NB_KEY_BYTES;
+        writer->keys.kind = kind;
+        writer->threads = threads;
+    }
+    return rv;
+}
+
+void table_writer_set_unseen(struct table_writer *writer,
+                             const struct nb_unseen_policy *unseen)
+{
+    writer->unseen = *unseen;
+}
+
 size_t table_writer_stride(const struct table_writer *writer)
 {
     return writer->stride;
 }
 
-int table_writer_append(struct table_writer *writer, const void *rows,
-                        size_t n_rows, struct nb_errctx *err)
+/* Appends rows in the order of the file. */
+static int append_rows(void *arg, const void *rows, size_t n_rows,
+                       struct nb_errctx *err)
 {
+    struct table_writer *writer = arg;
     uint64_t bytes;
     uint64_t end;
     /* Offsets are off_t to the system. */
@@ -81,6 +112,14 @@ int table_writer_append(struct table_writer *writer, const void *rows,
     writer->n_rows += n_rows;
     writer->rows_end = end;
     return 0;
+}
+
+int table_writer_append(struct table_writer *writer, const void *rows,
+                        size_t n_rows, struct nb_errctx *err)
+{
+    return writer->keyed != NULL
+               ? keyed_rows_append(writer->keyed, rows, n_rows, err)
+               : append_rows(writer, rows, n_rows, err);
 }
 
 /* Adds a section behind the others, and writes it. */
@@ -124,6 +163,50 @@ static int write_params(const struct table_writer *writer,
     return rv;
 }
 
+static int write_keys(struct table_writer *writer, struct table_header *header,
+                      struct nb_errctx *err)
+{
+    key_index_encode(&writer->keys);
+    return write_section(writer, SECTION_KEYS, SECTION_REQUIRED,
+                         writer->keys.section, writer->keys.section_bytes,
+                         header, err);
+}
+
+static int write_unseen(const struct table_writer *writer,
+                        struct table_header *header, struct nb_errctx *err)
+{
+    uint8_t bytes[UNSEEN_BYTES] = {0};
+    bool row = writer->unseen.action == NB_UNSEEN_DEFAULT;
+    put_u32(bytes + UNSEEN_ACTION, writer->unseen.action);
+    put_u64(bytes + UNSEEN_DEFAULT_ROW, row ? writer->unseen.default_row : 0);
+    return write_section(writer, SECTION_UNSEEN, SECTION_REQUIRED, bytes,
+                         sizeof(bytes), header, err);
+}
+
+/* Brings the rows of a keyed table into the file, and the default row's number
+ * into their order. */
+static int sort_rows(struct table_writer *writer, struct nb_errctx *err)
+{
+    struct nb_unseen_policy *unseen = &writer->unseen;
+    enum key_kind kind = writer->keys.kind;
+    uint64_t key;
+    int rv = keyed_rows_sort(writer->keyed, writer->threads, append_rows,
+                             writer, &writer->keys, &writer->clash, err);
+    if (rv != 0) {
+        return rv;
+    }
+    writer->keys.kind = kind;
+    if (unseen->action != NB_UNSEEN_DEFAULT ||
+        unseen->default_row >= writer->n_rows) {
+        return 0;
+    }
+    rv = keyed_rows_key(writer->keyed, unseen->default_row, &key, err);
+    if (rv == 0) {
+        unseen->default_row = key_index_row(&writer->keys, key);
+    }
+    return rv;
+}
+
 static int check_commit(const struct table_writer *writer,
                         const struct nb_params *params, size_t metadata_bytes,
                         struct nb_errctx *err)
@@ -138,6 +221,13 @@ static int check_commit(const struct table_writer *writer,
                        "%s: %zu bytes of metadata, the limit is %u", path,
                        metadata_bytes, TABLE_METADATA_MAX);
     }
+    if (writer->unseen.action == NB_UNSEEN_DEFAULT &&
+        writer->unseen.default_row >= writer->n_rows) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "%s: row %" PRIu64 " for unseen ids, of %" PRIu64
+                       " rows",
+                       path, writer->unseen.default_row, writer->n_rows);
+    }
     int rv = nb_params_check(&writer->format, params, &why);
     return rv == 0 ? 0 : nb_fail(err, rv, "%s: %.100s", path, why.text);
 }
@@ -147,7 +237,10 @@ int table_writer_commit(struct table_writer *writer,
                         struct nb_errctx *err)
 {
     size_t metadata_bytes = strlen(metadata);
-    int rv = check_commit(writer, params, metadata_bytes, err);
+    int rv = writer->keyed != NULL ? sort_rows(writer, err) : 0;
+    if (rv == 0) {
+        rv = check_commit(writer, params, metadata_bytes, err);
+    }
     if (rv != 0) {
         return rv;
     }
@@ -167,6 +260,12 @@ int table_writer_commit(struct table_writer *writer,
     };
     if (table_params_any(params)) {
         rv = write_params(writer, params, &header, err);
+    }
+    if (rv == 0 && writer->keyed != NULL) {
+        rv = write_keys(writer, &header, err);
+    }
+    if (rv == 0 && writer->unseen.action != NB_UNSEEN_ZERO) {
+        rv = write_unseen(writer, &header, err);
     }
     if (rv == 0) {
         rv = write_section(writer, SECTION_METADATA, 0, metadata,
@@ -190,12 +289,24 @@ uint64_t table_writer_file_bytes(const struct table_writer *writer)
     return writer->file_bytes;
 }
 
+uint64_t table_writer_keys_bytes(const struct table_writer *writer)
+{
+    return writer->keys.section_bytes;
+}
+
+const struct key_clash *table_writer_clash(const struct table_writer *writer)
+{
+    return writer->clash.rows[1] > 0 ? &writer->clash : NULL;
+}
+
 void table_writer_destroy(struct table_writer *writer)
 {
     if (writer == NULL) {
         return;
     }
     atomic_file_destroy(writer->file);
+    keyed_rows_destroy(writer->keyed);
+    key_index_fini(&writer->keys);
     XXH3_freeState(writer->rows_hash);
     free(writer);
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "quant/nibble.h"
+#include "storage/keyed_rows.h"
 
 struct table_writer;
 
@@ -19,6 +20,18 @@ struct table_writer;
  * NB_ERR_UNSUPPORTED, NB_ERR_NOMEM. */
 int table_writer_create(const char *path, const struct nb_format *format,
                         struct table_writer **writer, struct nb_errctx *err);
+
+/* Makes the table keyed, before the first row: each has its key (a u64,
+ * little-endian) behind its row bytes, and the file has them in the order of
+ * its key index, which commit builds on `threads` threads. -errno,
+ * NB_ERR_NOMEM. */
+int table_writer_add_keys(struct table_writer *writer, enum key_kind kind,
+                          unsigned threads, struct nb_errctx *err);
+
+/* What the table does with unseen ids; zero if not called. default_row counts
+ * rows as they are appended. */
+void table_writer_set_unseen(struct table_writer *writer,
+                             const struct nb_unseen_policy *unseen);
 
 /* Bytes from row to row that append expects and the file has. */
 size_t table_writer_stride(const struct table_writer *writer);
@@ -30,14 +43,20 @@ int table_writer_append(struct table_writer *writer, const void *rows,
 
 /* Completes the file with the parameters that its rows were encoded with (NULL:
  * none) and `metadata` (one JSON object, as text), and renames it to its final
- * name; the directory is synced too. -errno, NB_ERR_INVALID (no rows, or
- * parameters not those of the codec), NB_ERR_TOO_LARGE, NB_ERR_NOMEM. */
+ * name; the directory is synced too. -errno, NB_ERR_INVALID (no rows,
+ * parameters not those of the codec, no such default row, or a key that stands
+ * twice), NB_ERR_UNSUPPORTED (keys chosen so that there is no index),
+ * NB_ERR_TOO_LARGE, NB_ERR_NOMEM. */
 int table_writer_commit(struct table_writer *writer,
                         const struct nb_params *params, const char *metadata,
                         struct nb_errctx *err);
 
-/* Bytes of the complete file; after commit. */
+/* The rows of the same key, if that is why commit failed; NULL otherwise. */
+const struct key_clash *table_writer_clash(const struct table_writer *writer);
+
+/* Bytes of the complete file, and of its key index; after commit. */
 uint64_t table_writer_file_bytes(const struct table_writer *writer);
+uint64_t table_writer_keys_bytes(const struct table_writer *writer);
 
 /* Frees; removes the temporary file if commit did not succeed. NULL allowed. */
 void table_writer_destroy(struct table_writer *writer);

@@ -89,7 +89,7 @@ int trial_rows_create(const struct row_sample *sample, size_t n,
         trial_rows_destroy(created);
         return rv;
     }
-    bag_probe_show(created->probe, created->values, n);
+    bag_probe_show(created->probe, created->values, NULL, n);
     *rows = created;
     return 0;
 }

@@ -22,6 +22,7 @@ struct eval_args {
     const char *file;
     const char *against;
     struct source_options source;
+    const char *keys; /* NULL: by the words, or none */
     struct compare_args compare;
     bool json;
 };
@@ -35,6 +36,12 @@ static const struct option_row rows[] = {
      .value = "SOURCE",
      .required = true,
      .help = "the vectors the table was made from"},
+    {.name = "keys",
+     .type = OPTION_TEXT,
+     .offset = AT(keys),
+     .value = "FILE",
+     .help = "of a keyed table: the keys of the vectors, as given to quantize; "
+             "not needed where their words are the keys"},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
@@ -110,6 +117,7 @@ static struct table_report report_of(const struct table *table,
                                  .file_bytes = info->file_bytes,
                                  .columns = info->columns,
                                  .params_bytes = info->params_bytes,
+                                 .keys_bytes = info->keys_bytes,
                                  .stats = eval->losses.stats};
 }
 
@@ -198,8 +206,16 @@ static int compare_source(const struct eval_args *args,
     }
     struct progress_line line;
     progress_line_begin(&line, "comparing");
-    rv = table_eval(table, source, progress_line_show, &line, report, err);
+    struct row_keys *keys = NULL;
+    if (args->keys != NULL) {
+        rv = row_keys_open(args->keys, &keys, err);
+    }
+    if (rv == 0) {
+        rv = table_eval(table, source, keys, progress_line_show, &line, report,
+                        err);
+    }
     progress_line_end(&line);
+    row_keys_close(keys);
     source_close(source);
     return rv;
 }
@@ -243,6 +259,9 @@ int cmd_eval(int argc, char **argv)
     }
     if (args.compare.list == NULL) {
         return eval_table(&args);
+    }
+    if (args.keys != NULL) {
+        return command_misused("eval", "--keys goes with FILE.nbt");
     }
     args.compare.against = args.against;
     args.compare.source = &args.source;

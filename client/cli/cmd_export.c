@@ -24,7 +24,9 @@ static const struct option_row rows[] = {
      .choices = table_export_format_at,
      .help = "npy: the decoded rows, fp32; fbgemm: the stored rows as FBGEMM's "
              "CPU operators read them, a NumPy file of bytes; glove: text, "
-             "each row its number and its decoded values"},
+             "each row its number, or its key, and its decoded values; keys: "
+             "the keys of a keyed table, a NumPy vector. Rows of a keyed table "
+             "come in the order of its index, the same in all formats"},
     {.name = "output",
      .type = OPTION_TEXT,
      .offset = offsetof(struct export_args, output),

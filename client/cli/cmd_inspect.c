@@ -47,8 +47,37 @@ static struct table_report report_of(const struct table_info *info)
                                  .file_bytes = info->file_bytes,
                                  .columns = info->columns,
                                  .params_bytes = info->params_bytes,
+                                 .keys_bytes = info->keys_bytes,
                                  .stats = info->stats};
 }
+
+static const char *ids_text(const struct table_info *info)
+{
+    return info->keys_bytes == 0 ? "dense (an id is a row number)"
+           : strcmp(info->keys, "words") == 0
+               ? "keyed (an id is the XXH3-64 of a word)"
+               : "keyed (an id is a number of 64 bits)";
+}
+
+struct unseen_text {
+    char text[64];
+};
+
+static struct unseen_text unseen_text(const struct table_info *info)
+{
+    struct unseen_text shown = {"zeros"};
+    if (info->unseen.action == NB_UNSEEN_DEFAULT) {
+        snprintf(shown.text, sizeof(shown.text), "row %" PRIu64 " of the file",
+                 info->unseen.default_row);
+    } else if (info->unseen.action == NB_UNSEEN_ERROR) {
+        snprintf(shown.text, sizeof(shown.text), "an error");
+    }
+    return shown;
+}
+
+static const char *const unseen_names[] = {[NB_UNSEEN_ZERO] = "zero",
+                                           [NB_UNSEEN_DEFAULT] = "row",
+                                           [NB_UNSEEN_ERROR] = "error"};
 
 static size_t packed_row_bytes(const struct table_info *info)
 {
@@ -96,8 +125,11 @@ static void print_text(const char *file, const struct table_info *info)
 {
     const struct table_report report = report_of(info);
     printf("%s\n", file);
-    printf("  rows     %s x %u values, dense (an id is a row number)\n",
-           text_counted(info->n_rows, "row").text, info->format.dim);
+    printf("  rows     %s x %u values, %s\n",
+           text_counted(info->n_rows, "row").text, info->format.dim,
+           ids_text(info));
+    printf("  unseen   an id that is not in the table gives %s\n",
+           unseen_text(info).text);
     printf("  codec    ");
     table_codec_print(&info->format, info->search);
     printf("  layout   %zu bytes a row, stride %" PRIu64 " bytes, first row at "
@@ -115,7 +147,12 @@ static int print_json(const char *file, const struct table_info *info)
     const struct table_report report = report_of(info);
     json_t *object = json_object();
     json_put(&object, "file", json_text(file));
-    json_put(&object, "ids", json_string("dense"));
+    json_put(&object, "ids",
+             json_string(info->keys_bytes == 0 ? "dense" : info->keys));
+    json_put(&object, "unseen", json_string(unseen_names[info->unseen.action]));
+    if (info->unseen.action == NB_UNSEEN_DEFAULT) {
+        json_put(&object, "default_row", json_count(info->unseen.default_row));
+    }
     table_report_json(&report, &object);
     json_put(&object, "search", json_text(info->search));
     json_put(&object, "row_bytes", json_count(packed_row_bytes(info)));

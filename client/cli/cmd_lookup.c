@@ -8,11 +8,13 @@
 #include "client/cli/option_table.h"
 #include "client/cli/query_output.h"
 #include "client/cli/server_query.h"
+#include "client/cli/word_list.h"
 
 struct lookup_args {
     struct server_query query;
     const char *ids;
     const char *ids_file;
+    const char *keys;
 };
 
 static const struct option_row rows[] = {
@@ -21,7 +23,12 @@ static const struct option_row rows[] = {
      .offset = offsetof(struct lookup_args, ids),
      .value = "1,2,3",
      .help = "ids of the rows; in a dense table an id is a row number, the "
-             "first being 0"},
+             "first being 0, in a keyed one a key"},
+    {.name = "keys",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct lookup_args, keys),
+     .value = "the,of",
+     .help = "words, of a table made with --keys text; '\\,' is a comma"},
     {.name = "ids-file",
      .type = OPTION_TEXT,
      .offset = offsetof(struct lookup_args, ids_file),
@@ -42,10 +49,11 @@ static const struct option_row rows[] = {
 static const struct option_table table = {
     .command = "lookup",
     .about = "Asks a server for rows of a table, by id, and prints them in the "
-             "order asked. An id that is not in the table gives a row of "
-             "zeros, and is counted.",
+             "order asked. An id that is not in the table gives what the table "
+             "was made to give, zeros if nothing else, and is counted.",
     .example =
-        "  nibble lookup --server 127.0.0.1:7700 --table glove --ids 0,1,2",
+        "  nibble lookup --server 127.0.0.1:7700 --table glove --ids 0,1,2\n"
+        "  nibble lookup --table words --keys the,of",
     .groups = {OPTION_GROUP(rows, 0), OPTION_GROUP(query_table_rows, 0),
                OPTION_GROUP(query_server_rows, 0)},
 };
@@ -76,7 +84,8 @@ static int ask_rows(struct nb_client *client, const struct nb_request *request,
                    "the table's parameters change while they are asked for");
 }
 
-static int ask(const struct server_query *query, const struct id_list *ids)
+static int ask(const struct server_query *query, const struct id_list *ids,
+               const char *const *words)
 {
     const struct nb_feature feature = {
         .table = query->table,
@@ -88,7 +97,7 @@ static int ask(const struct server_query *query, const struct id_list *ids)
                                        .features = &feature,
                                        .n_features = 1};
     struct query_rows what = {
-        .command = "lookup", .noun = "row", .ids = ids->ids};
+        .command = "lookup", .noun = "row", .ids = ids->ids, .words = words};
     struct nb_errctx err = {""};
     struct nb_client *client = NULL;
     struct nb_table_params *params = NULL;
@@ -105,6 +114,37 @@ static int ask(const struct server_query *query, const struct id_list *ids)
     return status;
 }
 
+static int ask_words(const struct lookup_args *args)
+{
+    struct nb_errctx err = {""};
+    struct word_list words;
+    if (word_list_parse(args->keys, false, &words, &err) != 0) {
+        return command_misused("lookup", "--keys: %s", err.text);
+    }
+    int status = ask(&args->query, &words.bags.ids, words.words);
+    word_list_fini(&words);
+    return status;
+}
+
+static int ask_ids(const struct lookup_args *args)
+{
+    struct nb_errctx err = {""};
+    struct id_list ids;
+    if (args->ids != NULL) {
+        if (id_list_parse(args->ids, strlen(args->ids), &ids, &err) != 0) {
+            return command_misused("lookup", "--ids: %s", err.text);
+        }
+    } else {
+        int rv = id_list_read(args->ids_file, &ids, &err);
+        if (rv != 0) {
+            return command_fail("lookup", rv, &err);
+        }
+    }
+    int status = ask(&args->query, &ids, NULL);
+    id_list_fini(&ids);
+    return status;
+}
+
 int cmd_lookup(int argc, char **argv)
 {
     struct lookup_args args = {0};
@@ -112,22 +152,10 @@ int cmd_lookup(int argc, char **argv)
     if (!options_parse(&table, argc, argv, &args, &status)) {
         return status;
     }
-    if ((args.ids == NULL) == (args.ids_file == NULL)) {
-        return command_misused("lookup", "give one of --ids and --ids-file");
+    if ((args.ids != NULL) + (args.ids_file != NULL) + (args.keys != NULL) !=
+        1) {
+        return command_misused("lookup",
+                               "give one of --ids, --ids-file and --keys");
     }
-    struct nb_errctx err = {""};
-    struct id_list ids;
-    if (args.ids != NULL) {
-        if (id_list_parse(args.ids, strlen(args.ids), &ids, &err) != 0) {
-            return command_misused("lookup", "--ids: %s", err.text);
-        }
-    } else {
-        int rv = id_list_read(args.ids_file, &ids, &err);
-        if (rv != 0) {
-            return command_fail("lookup", rv, &err);
-        }
-    }
-    status = ask(&args.query, &ids);
-    id_list_fini(&ids);
-    return status;
+    return args.keys != NULL ? ask_words(&args) : ask_ids(&args);
 }

@@ -9,10 +9,12 @@
 #include "client/cli/option_table.h"
 #include "client/cli/query_output.h"
 #include "client/cli/server_query.h"
+#include "client/cli/word_list.h"
 
 struct pool_args {
     struct server_query query;
     const char *bags;
+    const char *keys;
     const char *weights;
     uint32_t pooling; /* enum nb_pooling */
 };
@@ -35,9 +37,14 @@ static const struct option_row rows[] = {
      .type = OPTION_TEXT,
      .offset = offsetof(struct pool_args, bags),
      .value = "'1,2,3;4;'",
-     .required = true,
      .help = "ids of each bag, bags parted by ';'; this is three bags, the "
              "last of them empty, which gives zeros"},
+    {.name = "keys",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct pool_args, keys),
+     .value = "'the,of;king;'",
+     .help = "instead of --bags: words, of a table made with --keys text; "
+             "'\\,' is a comma, '\\;' a semicolon"},
     {.name = "weights",
      .type = OPTION_TEXT,
      .offset = offsetof(struct pool_args, weights),
@@ -104,6 +111,19 @@ static int ask(const struct pool_args *args, const struct bag_list *bags,
     return status;
 }
 
+static int pool_bags(const struct pool_args *args, const struct bag_list *bags)
+{
+    struct nb_errctx err = {""};
+    float *weights = NULL;
+    if (args->weights != NULL &&
+        weights_parse(args->weights, bags, &weights, &err) != 0) {
+        return command_misused("pool", "--weights: %s", err.text);
+    }
+    int status = ask(args, bags, weights);
+    free(weights);
+    return status;
+}
+
 int cmd_pool(int argc, char **argv)
 {
     struct pool_args args = {0};
@@ -114,19 +134,24 @@ int cmd_pool(int argc, char **argv)
     if (args.weights != NULL && args.pooling == NB_MAX) {
         return command_misused("pool", "--weights: max takes none");
     }
+    if ((args.bags != NULL) == (args.keys != NULL)) {
+        return command_misused("pool", "give one of --bags and --keys");
+    }
     struct nb_errctx err = {""};
+    if (args.keys != NULL) {
+        struct word_list words;
+        if (word_list_parse(args.keys, true, &words, &err) != 0) {
+            return command_misused("pool", "--keys: %s", err.text);
+        }
+        status = pool_bags(&args, &words.bags);
+        word_list_fini(&words);
+        return status;
+    }
     struct bag_list bags;
     if (bag_list_parse(args.bags, &bags, &err) != 0) {
         return command_misused("pool", "--bags: %s", err.text);
     }
-    float *weights = NULL;
-    if (args.weights != NULL &&
-        weights_parse(args.weights, &bags, &weights, &err) != 0) {
-        status = command_misused("pool", "--weights: %s", err.text);
-    } else {
-        status = ask(&args, &bags, weights);
-    }
-    free(weights);
+    status = pool_bags(&args, &bags);
     bag_list_fini(&bags);
     return status;
 }

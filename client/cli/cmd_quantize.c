@@ -8,6 +8,7 @@
 #include "client/cli/cli_text.h"
 #include "client/cli/command.h"
 #include "client/cli/json_line.h"
+#include "client/cli/number_list.h"
 #include "client/cli/option_table.h"
 #include "client/cli/progress_line.h"
 #include "client/cli/source_select.h"
@@ -23,6 +24,8 @@ struct quantize_args {
     const char *codec;
     const char *search;
     const char *keys;
+    const char *unseen_text;
+    struct nb_unseen_policy unseen;
     uint32_t scales;     /* as scales_at() lists them */
     const char *columns; /* as table_columns_at() lists them */
     uint32_t nan_policy; /* enum nan_policy */
@@ -51,6 +54,22 @@ static const char *codec_at(size_t i)
 static const char *scales_at(size_t i)
 {
     return i == 0 ? "auto" : table_scales_at(i - 1);
+}
+
+static bool unseen_parse(const char *text, struct nb_unseen_policy *unseen)
+{
+    static const char row[] = "row:";
+    size_t n = sizeof(row) - 1;
+    *unseen = (struct nb_unseen_policy){.action = NB_UNSEEN_ZERO};
+    if (strcmp(text, "error") == 0) {
+        unseen->action = NB_UNSEEN_ERROR;
+    } else if (strncmp(text, row, n) == 0) {
+        unseen->action = NB_UNSEEN_DEFAULT;
+        return number_parse(text + n, strlen(text + n), &unseen->default_row);
+    } else {
+        return strcmp(text, "zero") == 0;
+    }
+    return true;
 }
 
 #define AT(field) offsetof(struct quantize_args, field)
@@ -127,9 +146,18 @@ static const struct option_row rows[] = {
     {.name = "keys",
      .type = OPTION_TEXT,
      .offset = AT(keys),
-     .value = "none",
+     .value = "none|text|FILE",
      .fallback = "none",
-     .help = "tables are dense: an id is a row number, the first being 0"},
+     .help = "what ids are. none: row numbers, the first being 0. text: the "
+             "words before the rows, as hashes (XXH3-64). FILE: an integer of "
+             "64 bits for each row, a .npy vector or the bytes alone"},
+    {.name = "unseen",
+     .type = OPTION_TEXT,
+     .offset = AT(unseen_text),
+     .value = "zero|row:N|error",
+     .fallback = "zero",
+     .help = "what an id that is not in the table gives: zeros, row N of the "
+             "input, or an error of the request"},
     {.name = "threads",
      .type = OPTION_NUMBER,
      .offset = AT(threads),
@@ -161,6 +189,7 @@ static struct table_report report_of(const struct build_report *build)
                                  .file_bytes = build->file_bytes,
                                  .columns = build->columns,
                                  .params_bytes = build->params_bytes,
+                                 .keys_bytes = build->keys_bytes,
                                  .stats = build->stats};
 }
 
@@ -257,14 +286,12 @@ static bool check_auto(const struct quantize_args *args, int *status)
 }
 
 /* Whether the options go together; false once told. */
-static bool check_usage(const struct quantize_args *args, int *status)
+static bool check_usage(struct quantize_args *args, int *status)
 {
-    if (strcmp(args->keys, "none") != 0) {
-        *status = command_misused(
-            "quantize",
-            "--keys: '%s': keyed tables are not supported, only 'none': an id "
-            "is a row number",
-            args->keys);
+    if (!unseen_parse(args->unseen_text, &args->unseen)) {
+        *status = command_misused("quantize",
+                                  "--unseen: '%s' is not zero, row:N or error",
+                                  args->unseen_text);
         return false;
     }
     if (strcmp(args->codec, AUTO) == 0) {
@@ -304,6 +331,8 @@ static int quantize(const struct quantize_args *args, uint32_t scales,
         .columns = columns_of(args),
         .n_codebooks = (uint32_t)args->codebooks,
         .nan_policy = args->nan_policy,
+        .keys = args->keys,
+        .unseen = args->unseen,
         .choice = choice != NULL ? &choice->choice.record : NULL,
         .threads = (unsigned)args->threads,
         .progress = progress_line_show,

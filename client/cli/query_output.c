@@ -36,6 +36,9 @@ static void print_rows(const struct query_rows *rows,
 {
     for (size_t i = 0; i < block->rows; i++) {
         uint64_t name = rows->ids != NULL ? rows->ids[i] : i;
+        if (rows->words != NULL) {
+            printf("%s, ", text_foreign(rows->words[i]).text);
+        }
         printf("%s %llu:", rows->ids != NULL ? "id" : rows->noun,
                (unsigned long long)name);
         for (size_t j = 0; j < block->dim; j++) {
@@ -52,6 +55,15 @@ static json_t *json_ids(const uint64_t *ids, size_t n)
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++) {
         json_append(&list, json_count(ids[i]));
+    }
+    return list;
+}
+
+static json_t *json_words(const char *const *words, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++) {
+        json_append(&list, json_text(words[i]));
     }
     return list;
 }
@@ -88,6 +100,9 @@ static int print_json(const struct server_query *query,
     }
     if (rows->ids != NULL) {
         json_put(&object, "ids", json_ids(rows->ids, block->rows));
+    }
+    if (rows->words != NULL) {
+        json_put(&object, "keys", json_words(rows->words, block->rows));
     }
     if (values != NULL) {
         json_put(&object, "values", json_values(block, values));

@@ -15,6 +15,7 @@ struct query_rows {
     const char *command;
     const char *noun;    /* "row", "bag" */
     const uint64_t *ids; /* of a lookup: one a row; NULL: they are numbered */
+    const char *const *words;             /* of a lookup by words, likewise */
     const struct nb_table_params *params; /* of packed rows, NULL: none */
     const char *pooling; /* of a pool: its mode; NULL otherwise */
 };

@@ -93,6 +93,12 @@ void table_report_print(const struct table_report *report)
                    : "scale, the deviation and mean of each are put back",
                text_bytes(report->params_bytes).text);
     }
+    if (report->keys_bytes > 0) {
+        printf("  keys     8 bytes a row, and an index of %s: %.2f bits a "
+               "key\n",
+               text_bytes(report->keys_bytes).text,
+               8 * (double)report->keys_bytes / (double)report->n_rows);
+    }
     printf("  error    normalized l2 loss %.5f, mean squared error %.3g, "
            "greatest error %.3g\n",
            report->stats.nl2, report->stats.mse, report->stats.max_abs);
@@ -116,6 +122,7 @@ void table_report_json(const struct table_report *report, json_t **object)
     json_put(object, "bits_per_value", json_number(bits_per_value(report)));
     json_put(object, "columns", json_string(table_columns_at(report->columns)));
     json_put(object, "params_bytes", json_count(report->params_bytes));
+    json_put(object, "keys_bytes", json_count(report->keys_bytes));
     json_put(object, "nl2", json_number(stats->nl2));
     json_put(object, "mse", json_number(stats->mse));
     json_put(object, "max_abs_error", json_number(stats->max_abs));

@@ -46,7 +46,7 @@ static struct bag_errors measure(const struct nb_rows *rows, const float *x,
         0);
     for (size_t i = 0; i < rows->n_rows; i += step) {
         size_t n = rows->n_rows - i < step ? rows->n_rows - i : step;
-        bag_probe_show(probe, x + i * rows->format.dim, n);
+        bag_probe_show(probe, x + i * rows->format.dim, NULL, n);
     }
     ck_assert_int_eq(bag_probe_measure(probe, rows, &errors), 0);
     bag_probe_destroy(probe);

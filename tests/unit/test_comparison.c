@@ -165,7 +165,8 @@ START_TEST(agrees_with_a_built_table)
     ck_assert_int_eq(
         table_open(options.output, TABLE_VERIFY_FULL, &table, &err), 0);
     ck_assert_int_eq(source_open(SAMPLE, &options.source, &source, &err), 0);
-    ck_assert_int_eq(table_eval(table, source, NULL, NULL, &eval, &err), 0);
+    ck_assert_int_eq(table_eval(table, source, NULL, NULL, NULL, &eval, &err),
+                     0);
     parse("greedy");
     struct compared *lines = compare(1000, 2);
     ck_assert_int_eq(lines->rv, 0);

@@ -38,6 +38,8 @@ static void setup(void)
     output = scratch_path("out");
 }
 
+static const char *keys; /* NULL: a dense table */
+
 static int build(void)
 {
     const struct build_options options = {
@@ -49,6 +51,7 @@ static int build(void)
         .scales = NB_SCALES_FP16,
         .columns = COLUMNS_AUTO, /* reads twice, and allocates most */
         .nan_policy = NAN_ZERO,
+        .keys = keys,
         .threads = 2,
     };
     struct build_report report;
@@ -82,7 +85,7 @@ static int eval(void)
     int rv = source_open(eval_input, &options, &source, &err);
     if (rv == 0) {
         struct eval_report report;
-        rv = table_eval(opened, source, NULL, NULL, &report, &err);
+        rv = table_eval(opened, source, NULL, NULL, NULL, &report, &err);
         source_close(source);
     }
     return rv;
@@ -196,6 +199,25 @@ START_TEST(opening)
 }
 END_TEST
 
+/* A keyed table stands in a file of its own before it is sorted. */
+START_TEST(keyed)
+{
+    const uint64_t two[] = {5, 1};
+    keys = scratch_write("keys", two, sizeof(two));
+    sweep(build, FAULT_ALLOC, ENOMEM);
+    sweep(build, FAULT_OPEN, EMFILE);
+    sweep(build, FAULT_READ, EIO);
+    sweep(build, FAULT_WRITE, ENOSPC);
+    sweep(build, FAULT_STAT, EIO);
+    sweep(build, FAULT_THREAD, EAGAIN);
+    ck_assert_int_eq(build(), 0);
+    input = output;
+    output = scratch_path("none");
+    sweep(open_full, FAULT_ALLOC, ENOMEM);
+    sweep(open_full, FAULT_READ, EIO);
+}
+END_TEST
+
 START_TEST(exporting_and_evaluating)
 {
     ck_assert_int_eq(build(), 0);
@@ -294,6 +316,7 @@ static Suite *make_suite(void)
     tcase_add_checked_fixture(tests, setup, scratch_remove);
     tcase_add_test(tests, building);
     tcase_add_test(tests, opening);
+    tcase_add_test(tests, keyed);
     tcase_add_test(tests, exporting_and_evaluating);
     tcase_add_test(tests, comparing);
     tcase_add_test(tests, order_of_syncs);

@@ -62,7 +62,7 @@ START_TEST(agrees_with_the_builder)
     unsigned calls = 0;
     ck_assert_int_eq(source_open(SAMPLE, &AUTO, &source, &err), 0);
     ck_assert_int_eq(
-        table_eval(table, source, count_calls, &calls, &report, &err), 0);
+        table_eval(table, source, NULL, count_calls, &calls, &report, &err), 0);
     ck_assert_uint_eq(report.losses.n_rows, 2444);
     ck_assert(report.losses.stats.nl2 == built.stats.nl2);
     ck_assert(report.losses.stats.mse == built.stats.mse);
@@ -96,7 +96,8 @@ START_TEST(by_hand)
     ck_assert(built.stats.nl2 == 0);
     struct source *source = open_text(off);
     struct eval_report report;
-    ck_assert_int_eq(table_eval(table, source, NULL, NULL, &report, &err), 0);
+    ck_assert_int_eq(table_eval(table, source, NULL, NULL, NULL, &report, &err),
+                     0);
     /* Squares of errors: 16, 25, 0, 1; of x: 362, 25, 904, 289. */
     ck_assert(fabs(report.losses.stats.nl2 - sqrt(42.0 / 1580)) < 1e-12);
     ck_assert(fabs(report.losses.stats.mse - 42.0 / 12) < 1e-12);
@@ -134,7 +135,8 @@ START_TEST(worst_rows_of_equals_are_the_first)
         build(scratch_write("x.txt", zeros, n), "fp16", NAN_REFUSE, &built);
     struct source *source = open_text(text);
     struct eval_report report;
-    ck_assert_int_eq(table_eval(table, source, NULL, NULL, &report, &err), 0);
+    ck_assert_int_eq(table_eval(table, source, NULL, NULL, NULL, &report, &err),
+                     0);
     ck_assert_uint_eq(report.losses.n_worst, LOSS_WORST_ROWS);
     ck_assert_uint_eq(report.losses.worst[0].row, 12);
     for (unsigned i = 1; i < LOSS_WORST_ROWS; i++) {
@@ -153,7 +155,8 @@ START_TEST(nonfinite_counts_as_zero)
                                 "fp16", NAN_ZERO, &built);
     struct source *source = open_text(text);
     struct eval_report report;
-    ck_assert_int_eq(table_eval(table, source, NULL, NULL, &report, &err), 0);
+    ck_assert_int_eq(table_eval(table, source, NULL, NULL, NULL, &report, &err),
+                     0);
     ck_assert(report.losses.stats.max_abs == 0);
     source_close(source);
     table_close(table);
@@ -165,7 +168,7 @@ static void assert_mismatch(const struct table *table, const char *text,
 {
     struct source *source = open_text(text);
     struct eval_report report;
-    ck_assert_int_eq(table_eval(table, source, NULL, NULL, &report, &err),
+    ck_assert_int_eq(table_eval(table, source, NULL, NULL, NULL, &report, &err),
                      NB_ERR_INVALID);
     ck_assert_msg(strstr(err.text, words) != NULL, "'%s' lacks '%s'", err.text,
                   words);
@@ -184,7 +187,7 @@ START_TEST(mismatches)
                     "2 rows, the source at least 3");
     struct source *source = open_text("a 1 2\nb x 4\n");
     struct eval_report report;
-    ck_assert_int_eq(table_eval(table, source, NULL, NULL, &report, &err),
+    ck_assert_int_eq(table_eval(table, source, NULL, NULL, NULL, &report, &err),
                      NB_ERR_SOURCE);
     source_close(source);
     table_close(table);
