@@ -57,15 +57,18 @@ cp -a "$build/out/usr/bin/." "$image/usr/bin/"
 
 # As the publisher of compose.yaml does, and then the server.
 cp tests/data/glove-6B-50d-head.txt "$image/tmp/"
-as_nibble() (
+become_nibble() {
     exec chroot --userspec=nibble "$image" /usr/bin/env \
         NIBBLED_REPO=/models NIBBLED_LISTEN=127.0.0.1:0 \
         NIBBLED_ADMIN=127.0.0.1:17701 NIBBLED_LOG_FORMAT=json "$@"
+}
+as_nibble() (
+    become_nibble "$@"
 )
 as_nibble nibble quantize --input /tmp/glove-6B-50d-head.txt \
     --output /tmp/words.nbt
 as_nibble nibble publish --repo /models --model glove words=/tmp/words.nbt
-as_nibble nibbled --address-file /tmp/address 2>"$dir/nibbled.log" &
+become_nibble nibbled --address-file /tmp/address 2>"$dir/nibbled.log" &
 server=$!
 for _ in $(seq 100); do
     [ -s "$image/tmp/address" ] && break

@@ -274,7 +274,7 @@ static bool is_finished(const struct conn *conn)
     if (session->ended) {
         return true;
     }
-    if (session->paused) {
+    if (session->paused || session->waiting) {
         return false; /* whole frames are held back */
     }
     if (conn->peer_done) {
@@ -340,6 +340,14 @@ int conn_start(struct conn *conn)
         uv_tcp_nodelay(&conn->io.tcp, 1);
     }
     return uv_read_start(&conn->io.stream, on_alloc, on_read);
+}
+
+void conn_stop_waiting(struct session *session)
+{
+    struct conn *conn =
+        (struct conn *)((char *)session - offsetof(struct conn, session));
+    session_stop_waiting(session, conn->state == CONN_OPEN);
+    conn_advance(conn);
 }
 
 void conn_refuse(struct conn *conn, const char *why)

@@ -77,6 +77,9 @@ int conn_start(struct conn *conn);
  * NULL for an ending that is no event. */
 void conn_close(struct conn *conn, const char *reason);
 
+/* Answers the large request that its session waits with. May close. */
+void conn_stop_waiting(struct session *session);
+
 /* Answers a peer that there is no room for it, and ends. May close. */
 void conn_refuse(struct conn *conn, const char *why);
 

@@ -265,6 +265,7 @@ static void maybe_finish(struct loop *loop)
     close_handle((uv_handle_t *)&loop->tick);
     close_handle((uv_handle_t *)&loop->deadline);
     close_handle((uv_handle_t *)&loop->waiting);
+    close_handle((uv_handle_t *)&loop->busy);
 }
 
 static void close_conns(struct loop *loop, const char *reason)
@@ -440,10 +441,27 @@ static int open_listeners(struct loop *loop, const int *fds,
     return rv;
 }
 
+/* There to be active: then the loop does not wait. */
+static void on_busy(uv_idle_t *handle)
+{
+    (void)handle;
+}
+
 static void on_waiting(uv_prepare_t *handle)
 {
     struct loop *loop = handle->data;
-    service_end_turn(&loop->service);
+    struct service *service = &loop->service;
+    service_end_turn(service);
+    struct session *session = session_next_waiting(service);
+    if (session != NULL) {
+        service_turn_ns(service);
+        conn_stop_waiting(session);
+    }
+    if (session_next_waiting(service) != NULL) {
+        uv_idle_start(&loop->busy, on_busy);
+    } else {
+        uv_idle_stop(&loop->busy);
+    }
 }
 
 static int open_handles(struct loop *loop)
@@ -454,6 +472,8 @@ static int open_handles(struct loop *loop)
     }
     /* These cannot fail. */
     uv_prepare_init(&loop->uv, &loop->waiting);
+    uv_idle_init(&loop->uv, &loop->busy);
+    loop->service.takes_turns = true;
     uv_timer_init(&loop->uv, &loop->tick);
     uv_timer_init(&loop->uv, &loop->deadline);
     loop->wake.data = loop;

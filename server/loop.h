@@ -43,6 +43,7 @@ struct loop {
     uv_timer_t tick; /* looks at timeouts; runs while there are connections */
     uv_timer_t deadline;  /* of the drain */
     uv_prepare_t waiting; /* a turn is over */
+    uv_idle_t busy;       /* large requests wait: sockets are only looked at */
     uv_thread_t thread;
     uv_mutex_t lock;    /* guards `next` and `alive`, and so the use of wake */
     uv_cond_t switched; /* `next` was taken, or the loop is not alive */

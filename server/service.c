@@ -97,6 +97,7 @@ uint64_t service_behind_ms(const struct service *service)
 
 void service_end_turn(struct service *service)
 {
+    service->large_done = false;
     if (service->turn_ns != 0) {
         durations_add(&service->counters->turns,
                       service->now_ns() - service->turn_ns, 1);

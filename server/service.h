@@ -39,8 +39,11 @@ struct service {
     struct buf_pool pool;
     uint8_t *scratch; /* where sockets are read to */
     uint64_t (*now_ns)(void);
-    uint64_t turn_ns;  /* when the loop's turn began; 0: not yet */
-    uint64_t clock_ns; /* when the clock was last looked at */
+    uint64_t turn_ns; /* when the loop's turn began; 0: not yet */
+    bool takes_turns; /* of large requests, one a turn; set by the loop */
+    bool large_done;  /* one was answered in this turn */
+    struct session *waiting; /* with a large request, the first come first */
+    uint64_t clock_ns;       /* when the clock was last looked at */
     struct log_limit slow_log;
     uint32_t answered[N_METHODS]; /* requests whose latency is not counted */
 };

@@ -17,17 +17,83 @@
 #define IN_SMALL_BYTES ((size_t)2 << 10)
 #define IN_READ_BYTES  ((size_t)32 << 10)
 
+/* A request of so much body keeps the loop busy for a good part of a
+ * millisecond: of such, a loop answers one a turn, and looks at its sockets in
+ * between, so that a small request waits for one large one at most. */
+#define LARGE_BODY_BYTES ((uint32_t)64 << 10)
+
 void session_init(struct session *session, struct service *service)
 {
     *session = (struct session){.service = service};
     outq_init(&session->out, &service->pool);
 }
 
+/* ---- taking turns ------------------------------------------------------ */
+
+static void join_line(struct session *session)
+{
+    struct session **at = &session->service->waiting;
+    while (*at != NULL) {
+        at = &(*at)->next_waiting;
+    }
+    session->waiting = true;
+    session->next_waiting = NULL;
+    *at = session;
+}
+
+static void leave_line(struct session *session)
+{
+    struct session **at = &session->service->waiting;
+    while (*at != NULL && *at != session) {
+        at = &(*at)->next_waiting;
+    }
+    if (*at != NULL) {
+        *at = session->next_waiting;
+    }
+    session->waiting = false;
+}
+
+struct session *session_next_waiting(const struct service *service)
+{
+    return service->waiting;
+}
+
+/* Does a whole, large frame stand at the front? */
+static bool is_large(const uint8_t *data, size_t bytes)
+{
+    struct frame_header header;
+    return bytes > LARGE_BODY_BYTES &&
+           frame_header_get(data, UINT32_MAX, &header, NULL) == 0 &&
+           header.body_bytes >= LARGE_BODY_BYTES &&
+           bytes - FRAME_HEADER_BYTES >= header.body_bytes;
+}
+
+/* Has the loop done enough of its kind in this turn? Then the session is in
+ * line. */
+static bool must_wait(struct session *session, const uint8_t *data,
+                      size_t bytes)
+{
+    struct service *service = session->service;
+    if (!service->takes_turns || session->skip_bytes != 0 ||
+        !is_large(data, bytes)) {
+        return false;
+    }
+    if (service->large_done) {
+        join_line(session);
+        return true;
+    }
+    service->large_done = true;
+    return false;
+}
+
+/* ---- the whole --------------------------------------------------------- */
+
 void session_fini(struct session *session)
 {
     counter_add(&session->service->counters->unsent_bytes,
                 -(uint64_t)session->out.bytes);
     outq_fini(&session->out);
+    leave_line(session);
     buf_give(&session->service->pool, session->in);
     session->in = NULL;
 }
@@ -181,7 +247,8 @@ static size_t take_frames(struct session *session, const uint8_t *data,
     bool answered = false;
     while (!session->ended && taken < bytes) {
         session->paused = is_full(session);
-        if (session->paused) {
+        if (session->paused ||
+            must_wait(session, data + taken, bytes - taken)) {
             break;
         }
         size_t n = session->skip_bytes != 0
@@ -200,7 +267,7 @@ static size_t take_frames(struct session *session, const uint8_t *data,
         service_count_latency(session->service, session->arrived_ns);
     }
     bool partial = taken < bytes || session->skip_bytes != 0;
-    if (!partial || session->paused) {
+    if (!partial || session->paused || session->waiting) {
         session->began_ns = 0;
     } else if (session->began_ns == 0) {
         session->began_ns = session->arrived_ns;
@@ -217,7 +284,7 @@ static int refuse_begun(struct session *session, const uint8_t *data,
                         size_t bytes)
 {
     struct frame_header header;
-    if (session->paused || bytes < FRAME_HEADER_BYTES ||
+    if (session->paused || session->waiting || bytes < FRAME_HEADER_BYTES ||
         frame_header_get(data, UINT32_MAX, &header, NULL) != 0) {
         end_without_memory(session);
         return NB_ERR_NOMEM;
@@ -353,9 +420,18 @@ bool session_resume(struct session *session)
     return session->out.n_replies > before;
 }
 
+void session_stop_waiting(struct session *session, bool answer)
+{
+    leave_line(session);
+    session->service->large_done = false;
+    if (answer && !session->ended && session->in != NULL) {
+        take_kept(session);
+    }
+}
+
 bool session_wants_input(const struct session *session)
 {
-    return !session->ended && !session->paused;
+    return !session->ended && !session->paused && !session->waiting;
 }
 
 size_t session_missing(const struct session *session)

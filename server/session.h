@@ -32,7 +32,9 @@ struct session {
     uint64_t arrived_ns;         /* when the last bytes came */
     uint64_t began_ns; /* when the frame not yet whole began; 0: none */
     bool paused;       /* too much is unsent: frames are held back */
-    bool ended;        /* framing is lost, or memory: nothing more is taken */
+    bool waiting;      /* for the loop to have time for a large request */
+    struct session *next_waiting;
+    bool ended; /* framing is lost, or memory: nothing more is taken */
     struct nb_errctx why; /* of ended */
     uint64_t conn_id;     /* for the log */
     uint64_t sent_bytes;  /* of all replies */
@@ -55,6 +57,13 @@ void session_sent(struct session *session, size_t bytes);
 /* Some of `out` was sent: answers what had been held back, if there is room
  * again. True if it queued something. */
 bool session_resume(struct session *session);
+
+/* The first session of the service that waits with a large request; NULL: none.
+ * session_stop_waiting() has it wait no more; with `answer`, it answers that
+ * one request, whatever was answered in this turn, and those behind it as
+ * usual. */
+struct session *session_next_waiting(const struct service *service);
+void session_stop_waiting(struct session *session, bool answer);
 
 bool session_wants_input(const struct session *session);
 

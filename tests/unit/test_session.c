@@ -476,6 +476,65 @@ START_TEST(latency_is_counted_from_arrival)
 }
 END_TEST
 
+enum {
+    LARGE = 70000
+};
+
+/* A large request, whole, that is answered with an error. */
+static void feed_large(struct session *to)
+{
+    static uint8_t frame[FRAME_HEADER_BYTES + LARGE];
+    static const uint8_t zeros[LARGE];
+    void *window;
+    size_t room;
+    size_t n =
+        fixture_put_request(frame, 0, FRAME_METHOD_lookup, 9, zeros, LARGE);
+    ck_assert_int_eq(session_window(to, &window, &room), 0);
+    ck_assert_uint_ge(room, n);
+    memcpy(window, frame, n);
+    session_received(to, n, fixture_now_ns);
+}
+
+START_TEST(large_requests_take_turns)
+{
+    struct session second;
+    struct session third;
+    uint8_t ping[FRAME_HEADER_BYTES];
+    open_with("");
+    fixture_service.takes_turns = true;
+    session_init(&second, &fixture_service);
+    session_init(&third, &fixture_service);
+    service_turn_ns(&fixture_service);
+    feed_large(&session);
+    ck_assert_uint_eq(session.out.n_replies, 1);
+    feed_large(&second);
+    feed_large(&third);
+    ck_assert_uint_eq(second.out.n_replies, 0);
+    ck_assert(!session_wants_input(&second));
+    ck_assert(!session_is_idle(&second));
+    /* A small one is answered meanwhile. */
+    fixture_put_request(ping, 0, FRAME_METHOD_ping, 1, NULL, 0);
+    feed_all(ping, sizeof(ping));
+    ck_assert_uint_eq(session.out.n_replies, 2);
+    service_end_turn(&fixture_service);
+    ck_assert_ptr_eq(session_next_waiting(&fixture_service), &second);
+    session_stop_waiting(&second, true);
+    ck_assert_uint_eq(second.out.n_replies, 1);
+    ck_assert(session_wants_input(&second));
+    /* That was the one of this turn. */
+    feed_large(&session);
+    ck_assert_uint_eq(session.out.n_replies, 2);
+    ck_assert_ptr_eq(session_next_waiting(&fixture_service), &third);
+    session_fini(&third); /* its peer is gone */
+    ck_assert_ptr_eq(session_next_waiting(&fixture_service), &session);
+    service_end_turn(&fixture_service);
+    session_stop_waiting(&session, true);
+    ck_assert_uint_eq(session.out.n_replies, 3);
+    ck_assert_ptr_null(session_next_waiting(&fixture_service));
+    session_fini(&second);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("session");
@@ -495,6 +554,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, a_body_to_drop_never_comes);
     tcase_add_test(tcase, frames_go_on_when_half_the_replies_are_sent);
     tcase_add_test(tcase, frames_held_back_age);
+    tcase_add_test(tcase, large_requests_take_turns);
     suite_add_tcase(suite, tcase);
     return suite;
 }
