@@ -112,10 +112,13 @@ def kernels(report, lines):
         for d in (64, 128):
             ours = pick(own, op="sum", d=d, bag=20, pages="2MiB", ids=ids)
             port = pick(own, op="port", d=d, bag=20, pages="4KiB", ids=ids)
-            value = ratio(port and port["ns_per_row"],
-                          ours and ours["ns_per_row"])
+            touch = pick(own, op="touch", d=d, pages="2MiB", ids=ids)
+            port_ns = port and port["ns_per_row"]
+            value = ratio(port_ns, ours and ours["ns_per_row"])
+            limit = ratio(port_ns, touch and touch["ns_per_row"]) or 0
             report.row("as shipped, d=%d, %s: ours on 2 MiB pages against the "
-                       "port on 4 KiB" % (d, ids), goal, "x", value)
+                       "port on 4 KiB (only touching: %.2fx)" %
+                       (d, ids, limit), goal, "x", value)
     for d in (64, 128):
         for pages, goal, where in (("cached", .6, "in cache"),
                                    ("2MiB", .9, "out of cache")):

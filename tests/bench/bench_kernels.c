@@ -46,8 +46,9 @@ enum what {
     TOUCH_WRITE
 };
 
-static const char *const what_names[] = {"sum",  "weighted sum", "mean", "max",
-                                         "rows", "port",         "touch"};
+static const char *const what_names[] = {"sum",   "weighted sum", "mean",
+                                         "max",   "rows",         "port",
+                                         "touch", "touch+write"};
 static const char *const dtype_names[] = {"fp32", "fp16", "bf16", "packed"};
 
 /* One thing to time on a table. */
