@@ -113,17 +113,18 @@ static int pooling_init(struct pooling *pooling, const struct kernel *kernel,
 
 /* The next part of a bag longer than a window. After its last part comes the
  * next tile, and after the last tile the next bag. */
-static struct step next_part(struct pooling *pooling, uint32_t length)
+static void next_part(struct pooling *pooling, uint32_t length,
+                      struct step *step)
 {
     uint32_t left = length - pooling->done;
     uint32_t n = left < WINDOW_IDS ? left : WINDOW_IDS;
-    struct step step = {.first = pooling->first + pooling->done,
-                        .n = n,
-                        .bag = pooling->bag,
-                        .n_bags = 1,
-                        .col = pooling->col,
-                        .suspend = n < left};
 
+    step->first = pooling->first + pooling->done;
+    step->n = n;
+    step->n_bags = 1;
+    step->col = pooling->col;
+    step->whole = false;
+    step->suspend = n < left;
     pooling->done += n;
     if (pooling->done == length) {
         pooling->done = 0;
@@ -134,45 +135,55 @@ static struct step next_part(struct pooling *pooling, uint32_t length)
         pooling->first += length;
         pooling->bag++;
     }
-    return step;
 }
 
 /* As many bags as fit, and up to as many more as kernels take together. The
  * window is not filled up where a long bag begins. */
-static struct step next_bags(struct pooling *pooling)
+static void next_bags(struct pooling *pooling, struct step *step)
 {
     const struct nb_pool *request = pooling->request;
     size_t most = pooling->source.window_ids;
     size_t group = pooling->job.dim <= 32 ? 4 : pooling->job.dim <= 64 ? 2 : 1;
-    struct step step = {
-        .first = pooling->first, .bag = pooling->bag, .whole = true};
+    size_t n = 0;
+    size_t n_bags = 0;
 
-    while (pooling->bag < request->n_bags && step.n_bags < WINDOW_IDS) {
+    while (pooling->bag < request->n_bags && n_bags < WINDOW_IDS) {
         uint32_t length = request->lengths[pooling->bag];
-        size_t room = step.n_bags % group == 0 ? most : most + most / 4;
+        size_t room = n_bags % group == 0 ? most : most + most / 4;
         room = room < WINDOW_IDS ? room : WINDOW_IDS;
-        if (step.n_bags > 0 && step.n + length > room) {
+        if (n_bags > 0 && n + length > room) {
             break;
         }
-        step.n += length;
-        step.n_bags++;
+        n += length;
+        n_bags++;
         pooling->bag++;
     }
-    pooling->first += step.n;
-    return step;
+    step->first = pooling->first;
+    step->n = n;
+    step->n_bags = n_bags;
+    step->col = 0;
+    step->whole = true;
+    step->suspend = false;
+    pooling->first += n;
 }
 
-/* n_bags is 0 after the last step. */
-static struct step next_step(struct pooling *pooling)
+/* Field by field where it stays: a copy made of wider words would wait for the
+ * narrower ones to be written. n_bags is 0 after the last step. */
+static void next_step(struct pooling *pooling, struct step *step)
 {
     const struct nb_pool *request = pooling->request;
 
+    step->bag = pooling->bag;
+    step->resume = false;
     if (pooling->bag == request->n_bags) {
-        return (struct step){.n_bags = 0};
+        step->first = pooling->first;
+        step->n = 0;
+        step->n_bags = 0;
+    } else if (request->lengths[pooling->bag] > WINDOW_IDS) {
+        next_part(pooling, request->lengths[pooling->bag], step);
+    } else {
+        next_bags(pooling, step);
     }
-    uint32_t length = request->lengths[pooling->bag];
-    return length > WINDOW_IDS ? next_part(pooling, length)
-                               : next_bags(pooling);
 }
 
 /* ---- stages ---------------------------------------------------------- */
@@ -205,7 +216,7 @@ static void drop_unseen(struct pooling *pooling, struct stage *stage,
 /* Takes the next step's rows, to be prefetched. */
 static void load(struct pooling *pooling, struct stage *stage)
 {
-    stage->step = next_step(pooling);
+    next_step(pooling, &stage->step);
     window_load(&stage->window, &pooling->source, stage->step.first,
                 stage->step.n);
 }
