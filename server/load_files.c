@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/residency_rules.h"
+
 #define FILES_MODEL   "default"
 #define FILES_VERSION 1
 
@@ -27,7 +29,16 @@ static int add_file(const struct options *options, const char *text,
     if (name == NULL) {
         return no_memory(err);
     }
-    rv = table_set_add(set, name, file, options_verify(options), err);
+    struct table *table;
+    rv = table_open(file, options_verify(options), &table, err);
+    if (rv == 0) {
+        rv = residency_rules_apply(&options->residency, FILES_MODEL, name,
+                                   table, NULL, err);
+        rv = rv == 0 ? table_set_take(set, name, table, err) : rv;
+        if (rv != 0) {
+            table_close(table);
+        }
+    }
     free(name);
     return rv;
 }

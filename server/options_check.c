@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/listen_address.h"
+#include "server/residency_rules.h"
 #include "storage/repo_name.h"
 
 #define TABLE_NAME_MAX 128
@@ -140,6 +141,9 @@ int options_check(const struct options *options, struct nb_errctx *err)
     }
     if (rv == 0) {
         rv = check_tables(&options->tables, err);
+    }
+    if (rv == 0) {
+        rv = residency_rules_check(&options->residency, err);
     }
     for (size_t i = 0; rv == 0 && i < options->listen.n; i++) {
         struct listen_address address;

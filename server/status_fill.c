@@ -68,7 +68,8 @@ static void fill_table(const struct table_set *set, size_t i,
     status->ids = totals.ids;
     status->bags = totals.bags;
     status->unseen = totals.unseen;
-    status->residency = "map";
+    status->residency =
+        (char *)table_residency_at(table_residency(entry->table));
 }
 
 static int fill_loaded(struct arena *arena, const struct catalog_entry *entry,

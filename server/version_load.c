@@ -3,6 +3,8 @@
 
 #include "server/version_load.h"
 
+#include "server/residency_rules.h"
+
 static int make_set(const struct version_load *load, const char *model,
                     struct serving *serving, struct table_set **tables,
                     struct nb_errctx *err)
@@ -30,14 +32,32 @@ static int make_set(const struct version_load *load, const char *model,
     return 0;
 }
 
+static int reside(const struct version_load *load, const char *model,
+                  struct model_version *opened, struct nb_errctx *err)
+{
+    int rv = 0;
+    if (load->residency == NULL) {
+        return 0;
+    }
+    for (size_t i = 0; i < opened->manifest.n && rv == 0; i++) {
+        rv = residency_rules_apply(load->residency, model,
+                                   opened->manifest.tables[i].name,
+                                   opened->tables[i], load->pace, err);
+    }
+    return rv;
+}
+
 int version_load(const struct version_load *load, const char *model,
                  struct serving *serving, struct table_set **tables,
                  struct nb_errctx *err)
 {
-    const struct model_version *opened = serving->opened;
+    struct model_version *opened = serving->opened;
     int rv = 0;
     if (load->verify == TABLE_VERIFY_FULL) {
         rv = model_version_verify_rest(opened, serving->path, load->pace, err);
+    }
+    if (rv == 0) {
+        rv = reside(load, model, opened, err);
     }
     if (rv == 0 && load->prefault) {
         rv = model_version_prefault(opened, serving->path, load->pace, err);

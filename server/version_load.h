@@ -9,12 +9,14 @@
 #include <stdbool.h>
 
 #include "quant/nibble.h"
+#include "server/options.h"
 #include "server/table_set.h"
 #include "storage/model_repo.h"
 
 struct version_load {
     enum table_verify verify;
-    bool prefault;              /* read all of it to memory */
+    const struct option_list *residency; /* rules; NULL: all mapped */
+    bool prefault;              /* read all that is only mapped to memory */
     const struct io_pace *pace; /* may be NULL */
     unsigned n_loops;
     struct reaper *reaper; /* that is to free the tables; may be NULL */
@@ -22,7 +24,8 @@ struct version_load {
 
 /* Checks what opening by header alone did not, and makes the set, one
  * reference; takes the tables from serving->opened, on an error too. Errors of
- * model_version_verify_rest(), model_version_prefault(), table_set_take(). */
+ * model_version_verify_rest(), model_version_prefault(), table_reside(),
+ * table_set_take(). */
 int version_load(const struct version_load *load, const char *model,
                  struct serving *serving, struct table_set **tables,
                  struct nb_errctx *err);

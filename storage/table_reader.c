@@ -404,7 +404,9 @@ int table_verify_rest(const struct table *table, const char *path,
 
 int table_prefault(const struct table *table, const struct io_pace *pace)
 {
-    return table_map_prefault(&table->map, pace);
+    return table->map.residency == RESIDENCY_MAP
+               ? table_map_prefault(&table->map, pace)
+               : 0;
 }
 
 void table_close(struct table *table)

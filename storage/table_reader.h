@@ -92,7 +92,8 @@ int table_open(const char *path, enum table_verify verify, struct table **table,
 int table_verify_rest(const struct table *table, const char *path,
                       const struct io_pace *pace, struct nb_errctx *err);
 
-/* Has every page of the mapping read and mapped before it is needed. A file
+/* Has every page read and mapped before it is needed, unless the table's
+ * residency saw to that. A file
  * cut short is an error (-EFAULT), not a fault. -errno, what `pace` (may be
  * NULL) returned. */
 int table_prefault(const struct table *table, const struct io_pace *pace);

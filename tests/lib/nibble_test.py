@@ -46,8 +46,9 @@ HEADER = struct.Struct("<4sBBHII")
 FP32, FP16, BF16, PACKED = range(4)
 SUM, MEAN, MAX = range(3)
 
-# Of root: to read and write whatever a file's mode says (linux/capability.h).
-_READ_ANYTHING = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+# Of root (linux/capability.h): to read and write whatever a file's mode says,
+# and to lock any amount of memory.
+_PRIVILEGES = (1, 2, 14)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_IPC_LOCK
 _PR_CAPBSET_DROP = 24
 _libc = ctypes.CDLL(None)
 
@@ -73,7 +74,7 @@ def _preparer(limit, denied):
         if limit:
             resource.setrlimit(limit[0], (limit[1], limit[1]))
         if denied:
-            for capability in _READ_ANYTHING:
+            for capability in _PRIVILEGES:
                 _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
     return prepare if limit or denied else None
 
@@ -81,7 +82,7 @@ def _preparer(limit, denied):
 def run(*command, check=True, env=None, input=None, limit=None, denied=False):
     """Runs a program to its end; its status must be 0 unless check=False.
     limit is a resource and how much of it there is; denied is for a program
-    that file modes hold for, whoever runs the test."""
+    that file modes and limits hold for, whoever runs the test."""
     done = subprocess.run(
         [str(c) for c in command], text=True, errors="replace", input=input,
         stdin=None if input is not None else subprocess.DEVNULL,
