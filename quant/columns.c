@@ -5,6 +5,7 @@
 
 #include "quant/codec/codec.h"
 #include "quant/kernel/store.h"
+#include "quant/protect.h"
 
 #define TILE_VALUES 4096 /* 16 KiB: stays in the L1 cache */
 
@@ -43,9 +44,10 @@ void nb_any_columns_scalar(const struct kernel_columns *columns)
     }
 }
 
-void columns_init(struct columns *columns, const struct nb_params *params)
+void columns_init(struct columns *columns, const struct nb_rows *rows)
 {
-    *columns = (struct columns){0};
+    const struct nb_params *params = rows->params;
+    *columns = (struct columns){.protect = rows->protect};
     if (params_have_columns(params)) {
         columns->mean = params->column_mean;
         columns->scale = params->column_scale;
@@ -53,16 +55,20 @@ void columns_init(struct columns *columns, const struct nb_params *params)
     }
 }
 
-/* Weight of the n rows at `weights`, in the order of rows. */
-static double weight_of(const float *weights, uint32_t n)
+/* Weight of n rows in their order. The means are in each but residual rows. */
+static double weight_of(const struct columns *columns,
+                        const uint8_t *const *rows, const float *weights,
+                        uint32_t n)
 {
     double weight = 0;
 
-    if (weights == NULL) {
+    if (weights == NULL && columns->protect == NULL) {
         return n;
     }
     for (uint32_t i = 0; i < n; i++) {
-        weight += (double)weights[i];
+        if (!protect_is_residual(columns->protect, rows[i])) {
+            weight += weights != NULL ? (double)weights[i] : 1;
+        }
     }
     return weight;
 }
@@ -111,7 +117,8 @@ static size_t run_bags(struct columns *columns, const struct kernel *kernel,
         if (!job->resume) {
             columns->weight = 0;
         }
-        columns->weight += weight_of(weights, count);
+        columns->weight +=
+            weight_of(columns, job->rows + n_rows, weights, count);
         shifts[b] = shift_of(columns, job, kernel->op == KERNEL_max, b);
         weights = weights != NULL ? weights + count : NULL;
         n_rows += count;

@@ -27,8 +27,9 @@ struct columns {
     const float *mean; /* NULL: nothing to undo */
     const float *scale;
     const struct kernel *kernel;
-    double weight; /* of a sum in parts, so far */
-    bool rows;     /* a bag is a row, and one of zeros is none */
+    const struct nb_protected *protect; /* NULL: none */
+    double weight;                      /* of a sum in parts, so far */
+    bool rows; /* a bag is a row, and one of zeros is none */
 };
 
 static inline bool params_have_columns(const struct nb_params *params)
@@ -47,7 +48,7 @@ static inline bool params_columns_good(const struct nb_params *params)
 void columns_apply(const struct nb_params *params, uint32_t dim, const float *x,
                    size_t n_rows, float *z);
 
-void columns_init(struct columns *columns, const struct nb_params *params);
+void columns_init(struct columns *columns, const struct nb_rows *rows);
 
 /* Runs the job by a kernel of the op, KERNEL_sum or KERNEL_max, and undoes the
  * transform; means there are. A job of parts is to be run in their order. */

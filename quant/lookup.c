@@ -5,6 +5,7 @@
 
 #include "quant/batch.h"
 #include "quant/columns.h"
+#include "quant/protect.h"
 #include "quant/window.h"
 
 /* A request for rows, decoded or as they are. */
@@ -25,7 +26,7 @@ static int lookup_init(struct lookup *lookup, const struct kernel *kernel,
     const struct nb_rows *rows = lookup->source.rows;
     enum kernel_op op = KERNEL_decode;
 
-    columns_init(&lookup->columns, rows->params);
+    columns_init(&lookup->columns, rows);
     if (lookup->columns.mean != NULL) {
         op = KERNEL_max;
         kernel = NULL;
@@ -161,6 +162,9 @@ int batch_lookup(const struct kernel *kernel, const struct nb_rows *rows,
     if (rv != 0) {
         return rv;
     }
+    if (rows->protect != NULL) {
+        return protect_lookup(rows, request, out, unseen);
+    }
     lookup.by_id = true;
     rv = lookup_all(&lookup, request->ids.n, out, &total);
     if (rv == 0) {
@@ -192,6 +196,9 @@ int nb_decode(const struct nb_rows *rows, uint64_t first, size_t n_rows,
     }
     if (first > rows->n_rows || n_rows > rows->n_rows - first) {
         return NB_ERR_INVALID;
+    }
+    if (rows->protect != NULL) {
+        return protect_decode(rows, first, n_rows, dtype, out);
     }
     lookup.by_id = false;
     lookup.first = first;

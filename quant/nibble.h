@@ -260,6 +260,38 @@ struct nb_keys {
 NB_API int nb_keys_check(const struct nb_keys *keys, uint64_t n_rows,
                          struct nb_errctx *err);
 
+/* ---- protected rows -------------------------------------------------- */
+
+/* Which of so many rows are protected: bit i % 64 of bits[i / 64] stands for
+ * the i-th. One cache line; the same bytes in a file. */
+#define NB_PROTECTED_ROWS 448u
+struct nb_protected_block {
+    uint64_t before; /* protected rows of the blocks before */
+    uint64_t bits[7];
+};
+
+/*
+ * Rows that are kept more precisely, by a second row each: what the first lost
+ * (Liu et al. 2020, "Post-training Quantization with Multiple Points"). The
+ * value of a protected row is the sum of a bag of both. A plain parameter
+ * struct.
+ */
+struct nb_protected {
+    const struct nb_protected_block *blocks; /* for each NB_PROTECTED_ROWS rows
+                                              * and what is left of them */
+    const void *residuals; /* rows of the same format and codebooks, those of
+                            * the protected rows in order; columns are not
+                            * transformed twice */
+    uint64_t n;
+    size_t stride; /* of the residuals, >= row bytes */
+};
+
+/* Checks blocks from elsewhere: that there are as many residual rows as
+ * protected ones. Who gives rows with protected ones to a function has called
+ * this. NB_ERR_INVALID, and *err says which block. */
+NB_API int nb_protected_check(const struct nb_protected *protect,
+                              uint64_t n_rows, struct nb_errctx *err);
+
 /* ---- decoding and pooling -------------------------------------------- */
 
 /* Encoded rows in memory. A plain parameter struct. */
@@ -272,6 +304,7 @@ struct nb_rows {
     const struct nb_keys *keys; /* NULL: none, an id is a row number. Otherwise
                                  * each row has its key behind its row bytes,
                                  * and stride >= row bytes + NB_KEY_BYTES */
+    const struct nb_protected *protect; /* NULL: none */
 };
 
 /* Ids of a request: exactly one pointer is set (neither if n == 0). Aligned to
@@ -297,7 +330,8 @@ struct nb_unseen_policy {
 
 struct nb_lookup {
     struct nb_ids ids;
-    uint32_t dtype; /* enum nb_dtype; NB_PACKED copies the encoded row */
+    uint32_t dtype; /* enum nb_dtype; NB_PACKED copies the encoded row, not of
+                     * tables with protected rows (NB_ERR_UNSUPPORTED) */
     struct nb_unseen_policy unseen;
 };
 

@@ -1,8 +1,11 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
+#include <string.h>
+
 #include "quant/batch.h"
 #include "quant/columns.h"
+#include "quant/protect.h"
 #include "quant/window.h"
 
 /* What is pooled at once: whole bags that fit a window, or a part of a bag that
@@ -30,7 +33,7 @@ struct stage {
 };
 
 /* A request. Bags are taken as many at a time as fit a window; a longer one is
- * done in parts of WINDOW_IDS, tile by tile. While a stage is pooled the rows
+ * done in parts of a block, tile by tile. While a stage is pooled the rows
  * of the next are prefetched. One, on the stack: order is that of use.
  * NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
 struct pooling {
@@ -88,9 +91,10 @@ static int pooling_init(struct pooling *pooling, const struct kernel *kernel,
     if (pooling->kernel == NULL) {
         return NB_ERR_UNSUPPORTED;
     }
-    pooling->decode = kernel == NULL && request->weights == NULL
-                          ? kernel_find(KERNEL_decode, rows->format.codec)
-                          : NULL;
+    pooling->decode =
+        kernel == NULL && request->weights == NULL && rows->protect == NULL
+            ? kernel_find(KERNEL_decode, rows->format.codec)
+            : NULL;
     pooling->request = request;
     pooling->bag = 0;
     pooling->first = 0;
@@ -98,7 +102,7 @@ static int pooling_init(struct pooling *pooling, const struct kernel *kernel,
     pooling->col = 0;
     pooling->any = false;
     pooling->unseen = 0;
-    columns_init(&pooling->columns, rows->params);
+    columns_init(&pooling->columns, rows);
     row_source_job(&pooling->source, &pooling->job);
     pooling->job.dtype = request->dtype;
     pooling->job.out_stride = rows->format.dim * nb_dtype_bytes(request->dtype);
@@ -117,7 +121,8 @@ static void next_part(struct pooling *pooling, uint32_t length,
                       struct step *step)
 {
     uint32_t left = length - pooling->done;
-    uint32_t n = left < WINDOW_IDS ? left : WINDOW_IDS;
+    uint32_t most = (uint32_t)pooling->source.block_ids;
+    uint32_t n = left < most ? left : most;
 
     step->first = pooling->first + pooling->done;
     step->n = n;
@@ -179,7 +184,7 @@ static void next_step(struct pooling *pooling, struct step *step)
         step->first = pooling->first;
         step->n = 0;
         step->n_bags = 0;
-    } else if (request->lengths[pooling->bag] > WINDOW_IDS) {
+    } else if (request->lengths[pooling->bag] > pooling->source.block_ids) {
         next_part(pooling, request->lengths[pooling->bag], step);
     } else {
         next_bags(pooling, step);
@@ -188,22 +193,30 @@ static void next_step(struct pooling *pooling, struct step *step)
 
 /* ---- stages ---------------------------------------------------------- */
 
-/* Leaves the seen rows, and their counts and weights. */
-static void drop_unseen(struct pooling *pooling, struct stage *stage,
-                        const uint32_t *lengths)
+/* Leaves the seen rows, each with its residual row if it has one, and their
+ * counts and weights. */
+static void arrange(struct pooling *pooling, struct stage *stage,
+                    const uint32_t *lengths)
 {
+    const struct nb_rows *rows = pooling->source.rows;
+    const uint8_t *ids_at[WINDOW_IDS];
     const uint8_t **at = stage->window.at;
     const float *weights = stage->weights;
     size_t from = 0;
     size_t to = 0;
 
+    memcpy(ids_at, at, stage->window.n * sizeof(*ids_at));
     for (size_t b = 0; b < stage->step.n_bags; b++) {
         size_t end = from + lengths[b];
         size_t start = to;
         for (; from < end; from++) {
-            if (at[from] != NULL) {
+            const uint8_t *row = ids_at[from];
+            while (row != NULL) {
                 stage->seen_weights[to] = weights != NULL ? weights[from] : 0;
-                at[to++] = at[from];
+                at[to++] = row;
+                row = rows->protect != NULL && row == ids_at[from]
+                          ? protect_residual(rows, row)
+                          : NULL;
             }
         }
         stage->seen[b] = (uint32_t)(to - start);
@@ -239,9 +252,10 @@ static int settle(struct pooling *pooling, struct stage *stage)
     }
     stage->weights =
         request->weights != NULL ? request->weights + step->first : NULL;
-    if (window_has_gaps(&pooling->source, &stage->window)) {
-        drop_unseen(pooling, stage,
-                    step->whole ? request->lengths + step->bag : &length);
+    if (window_has_gaps(&pooling->source, &stage->window) ||
+        pooling->source.rows->protect != NULL) {
+        arrange(pooling, stage,
+                step->whole ? request->lengths + step->bag : &length);
     }
     if (step->whole || step->col == 0) {
         pooling->unseen += stage->window.unseen;
@@ -330,6 +344,9 @@ int batch_pool(const struct kernel *kernel, const struct nb_rows *rows,
     int rv = pooling_init(&pooling, kernel, rows, request);
     if (rv != 0) {
         return rv;
+    }
+    if (rows->protect != NULL && request->pooling == NB_MAX) {
+        return protect_max(rows, request, out, unseen);
     }
     pooling.out = out;
     load(&pooling, stage);

@@ -6,6 +6,7 @@
 #include "quant/bytes.h"
 #include "quant/checked.h"
 #include "quant/codec/codec.h"
+#include "quant/protect.h"
 
 static const uint8_t *row_at(const struct nb_rows *rows, uint64_t row)
 {
@@ -33,7 +34,7 @@ static int check_rows(const struct nb_rows *rows, size_t *row_bytes)
     if (rows->stride < *row_bytes ||
         !checked_mul(rows->n_rows, rows->stride, &bytes) ||
         bytes > PTRDIFF_MAX || (rows->base == NULL && rows->n_rows > 0) ||
-        !check_keys(rows, *row_bytes)) {
+        !check_keys(rows, *row_bytes) || !protect_good(rows, *row_bytes)) {
         return NB_ERR_INVALID;
     }
     return 0;
@@ -57,7 +58,7 @@ void row_source_size(struct row_source *source, size_t out_bytes)
     if (ids < least) {
         ids = least;
     }
-    source->window_ids = ids < WINDOW_IDS ? ids : WINDOW_IDS;
+    source->window_ids = ids < source->block_ids ? ids : source->block_ids;
 }
 
 int row_source_init(struct row_source *source, const struct nb_rows *rows,
@@ -76,6 +77,7 @@ int row_source_init(struct row_source *source, const struct nb_rows *rows,
         source->row_bytes + (rows->keys != NULL ? NB_KEY_BYTES : 0);
     source->ring.next = 0;
     source->ids = ids;
+    source->block_ids = rows->protect != NULL ? PROTECT_IDS : WINDOW_IDS;
     source->locate = kernel_find(KERNEL_locate, CODEC_any);
     source->absent = NULL;
     source->refuse = false;

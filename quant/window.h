@@ -31,6 +31,7 @@ struct row_source {
     size_t row_bytes;
     size_t touch_bytes; /* of a row and its key */
     size_t window_ids;  /* ids of a window: two go well into the L1 cache */
+    size_t block_ids;   /* ids of a block, the most of a window */
     const struct kernel *locate;
     const uint8_t *absent; /* what an unseen id stands for; NULL for nothing */
     bool refuse;           /* unseen ids are an error */

@@ -499,7 +499,7 @@ START_TEST(many_rows_decoded)
 {
     static uint8_t rows_of_8[1200 * 8];
     struct nb_rows rows = {
-        {1, 8, NB_SCALES_FP16}, rows_of_8, 1200, 8, NULL, NULL};
+        {1, 8, NB_SCALES_FP16}, rows_of_8, 1200, 8, NULL, NULL, NULL};
 
     for (size_t i = 0; i < sizeof(rows_of_8); i++) {
         rows_of_8[i] = (uint8_t)i;

@@ -28,7 +28,8 @@ static uint64_t unseen;
 
 static void setup(void)
 {
-    rows = (struct nb_rows){{1, 4, NB_SCALES_FP16}, two_rows, 2, 6, NULL, NULL};
+    rows = (struct nb_rows){
+        {1, 4, NB_SCALES_FP16}, two_rows, 2, 6, NULL, NULL, NULL};
     pool = (struct nb_pool){
         .ids = {two_ids, NULL, 2}, .lengths = one_bag, .n_bags = 1};
     lookup = (struct nb_lookup){.ids = {two_ids, NULL, 2}};

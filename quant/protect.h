@@ -1,0 +1,42 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Protected rows in requests. In a sum such a row is followed by its residual
+ * row; whatever else is asked of tables that have some is made of sums.
+ */
+#ifndef NB_QUANT_PROTECT_H
+#define NB_QUANT_PROTECT_H
+
+#include <stdbool.h>
+
+#include "quant/kernel/kernels.h"
+#include "quant/nibble.h"
+
+/* Ids of a block: with their residual rows they fill a job. */
+#define PROTECT_IDS (KERNEL_BLOCK / 2)
+
+/* Whether the fields of rows->protect, if there are any, can be used. */
+bool protect_good(const struct nb_rows *rows, size_t row_bytes);
+
+/* Residual row of the row that stands at `at`; NULL if that has none. */
+const uint8_t *protect_residual(const struct nb_rows *rows, const uint8_t *at);
+
+/* Whether `at` is a residual row; protect may be NULL. */
+static inline bool protect_is_residual(const struct nb_protected *protect,
+                                       const uint8_t *at)
+{
+    return protect != NULL && (uintptr_t)at - (uintptr_t)protect->residuals <
+                                  protect->n * protect->stride;
+}
+
+/* nb_lookup(), nb_decode() and the greatest of nb_pool() of rows with protected
+ * ones; arguments are good, but for what nb_pool() checks. */
+int protect_lookup(const struct nb_rows *rows, const struct nb_lookup *request,
+                   void *out, uint64_t *unseen);
+int protect_decode(const struct nb_rows *rows, uint64_t first, size_t n_rows,
+                   uint32_t dtype, void *out);
+int protect_max(const struct nb_rows *rows, const struct nb_pool *request,
+                void *out, uint64_t *unseen);
+
+#endif
