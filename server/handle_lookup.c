@@ -26,6 +26,13 @@ static int make_plan(struct call *call,
         if (feature_resolve(call, tables, i, &fields, feature) != 0) {
             return -1;
         }
+        if ((uint32_t)request->dtype == NB_PACKED &&
+            feature->entry->rows->protect != NULL) {
+            return call_fail(call, RPC_INVALID_ARGUMENT,
+                             "features[%zu]: table '%.100s' has protected "
+                             "rows, of two each, which PACKED cannot give",
+                             i, from->table);
+        }
         plan->heads[i] =
             feature_head(feature, feature->ids.n, (uint32_t)request->dtype);
     }

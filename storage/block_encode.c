@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "quant/bytes.h"
+#include "storage/table_params.h"
 
 uint64_t zero_nonfinite(float *values, size_t n)
 {
@@ -62,9 +63,43 @@ static int check_values(const struct build_job *job, uint64_t first_row,
                    : nb_fail(err, rv, "%s: %s", job->input, nb_strerror(rv));
 }
 
+/* More rows than weights are an error, found elsewhere. */
+static bool is_protected(const struct build_job *job, uint64_t row)
+{
+    return job->protection != NULL && row < job->protection->n_rows &&
+           row_protection_has(job->protection, row);
+}
+
+/* Encodes what a row lost, y being the row decoded; y becomes the two of them
+ * decoded. What is lost is without the columns' means; it is to be scaled. */
+static int protect_row(const struct build_job *job, const struct nb_rows *row,
+                       const float *x, float *y, uint8_t *residual)
+{
+    static const struct nb_protected_block first_only = {.bits = {1}};
+    const struct nb_protected protect = {.blocks = &first_only,
+                                         .residuals = residual,
+                                         .n = 1,
+                                         .stride = job->stride};
+    struct nb_rows both = *row;
+    struct nb_params params = {0};
+    const float *scale = NULL;
+    if (job->params != NULL) {
+        params = *job->params;
+        scale = params.column_scale;
+        params.column_mean = params.column_scale = NULL;
+    }
+    for (uint32_t j = 0; j < job->format.dim; j++) {
+        y[j] = scale != NULL ? (x[j] - y[j]) / scale[j] : x[j] - y[j];
+    }
+    int rv = nb_encode(&job->format, table_params_any(&params) ? &params : NULL,
+                       job->search, y, 1, residual, job->stride);
+    both.protect = &protect;
+    return rv == 0 ? nb_decode(&both, 0, 1, NB_FP32, y) : rv;
+}
+
 int block_encode(const struct build_job *job, uint64_t first_row, float *values,
-                 size_t n_rows, uint8_t *rows, struct encode_result *result,
-                 struct nb_errctx *err)
+                 size_t n_rows, uint8_t *rows, uint8_t *residuals,
+                 struct encode_result *result, struct nb_errctx *err)
 {
     const struct nb_format *format = &job->format;
     *result = (struct encode_result){0};
@@ -76,17 +111,21 @@ int block_encode(const struct build_job *job, uint64_t first_row, float *values,
     rv = nb_encode(format, job->params, job->search, values, n_rows, rows,
                    job->stride);
     struct nb_rows encoded = {.format = *format,
-                              .base = rows,
-                              .n_rows = n_rows,
+                              .n_rows = 1,
                               .stride = job->stride,
                               .params = job->params};
     float decoded[NB_DIM_MAX];
     for (size_t i = 0; i < n_rows && rv == 0; i++) {
-        rv = nb_decode(&encoded, i, 1, NB_FP32, decoded);
+        const float *x = values + i * format->dim;
+        struct nb_row_error error;
+        encoded.base = rows + i * job->stride;
+        rv = nb_decode(&encoded, 0, 1, NB_FP32, decoded);
+        if (rv == 0 && is_protected(job, first_row + i)) {
+            rv = protect_row(job, &encoded, x, decoded,
+                             residuals + result->n_residuals++ * job->stride);
+        }
         if (rv == 0) {
-            struct nb_row_error error;
-            nb_row_error(values + i * format->dim, decoded, format->dim,
-                         &error);
+            nb_row_error(x, decoded, format->dim, &error);
             error_sums_add_row(&result->sums, &error);
         }
     }

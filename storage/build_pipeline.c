@@ -17,6 +17,7 @@ struct slot {
     uint64_t *keys; /* of a keyed table */
     size_t n_keys;  /* words seen so far */
     uint8_t *rows;
+    uint8_t *residuals; /* NULL where no rows are protected */
     struct encoded_block block;
     bool encoded; /* under the lock */
     int rv;
@@ -83,7 +84,8 @@ static void read_block(struct build_pipeline *pipeline, struct slot *slot)
 {
     struct source *source = pipeline->job.source;
     slot->encoded = false;
-    slot->block = (struct encoded_block){.rows = slot->rows};
+    slot->block = (struct encoded_block){.rows = slot->rows,
+                                         .residuals = slot->residuals};
     slot->rv = read_rows(&pipeline->job, pipeline->max_rows, slot);
     if (slot->rv != 0) {
         slot->block.n_rows = 0;
@@ -129,9 +131,9 @@ static void encode_block(struct build_pipeline *pipeline, uint64_t i,
         return;
     }
     struct encode_result result;
-    slot->rv =
-        block_encode(&pipeline->job, i * pipeline->max_rows, slot->values,
-                     slot->block.n_rows, slot->rows, &result, &slot->err);
+    slot->rv = block_encode(&pipeline->job, i * pipeline->max_rows,
+                            slot->values, slot->block.n_rows, slot->rows,
+                            slot->residuals, &result, &slot->err);
     if (slot->rv == 0 && pipeline->job.keyed) {
         block_put_keys(&pipeline->job, slot->keys, slot->block.n_rows,
                        slot->rows);
@@ -139,6 +141,7 @@ static void encode_block(struct build_pipeline *pipeline, uint64_t i,
     if (slot->rv == 0) {
         slot->block.sums = result.sums;
         slot->block.n_nonfinite = result.n_nonfinite;
+        slot->block.n_residuals = result.n_residuals;
     }
 }
 
@@ -220,8 +223,12 @@ static int allocate(struct build_pipeline *pipeline, struct nb_errctx *err)
         slot->keys = job->keyed
                          ? malloc(pipeline->max_rows * sizeof(*slot->keys))
                          : NULL;
+        bool protects = job->protection != NULL;
+        slot->residuals =
+            protects ? malloc(pipeline->max_rows * job->stride) : NULL;
         ok = slot->values != NULL && slot->rows != NULL &&
-             (slot->keys != NULL || !job->keyed);
+             (slot->keys != NULL || !job->keyed) &&
+             (slot->residuals != NULL || !protects);
     }
     return ok ? 0
               : nb_fail(err, NB_ERR_NOMEM,
@@ -273,6 +280,7 @@ void build_pipeline_destroy(struct build_pipeline *pipeline)
     for (size_t i = 0; i < pipeline->n_slots && pipeline->slots != NULL; i++) {
         free(pipeline->slots[i].values);
         free(pipeline->slots[i].rows);
+        free(pipeline->slots[i].residuals);
         free(pipeline->slots[i].keys);
     }
     free(pipeline->slots);

@@ -15,6 +15,7 @@
 
 #include "quant/nibble.h"
 #include "storage/error_sums.h"
+#include "storage/row_protection.h"
 #include "storage/source.h"
 #include "storage/table_builder.h"
 
@@ -32,6 +33,7 @@ struct build_job {
     uint32_t search;
     size_t stride;
     enum nan_policy nan_policy;
+    const struct row_protection *protection; /* NULL: none */
     unsigned threads;      /* that encode, 1..BUILD_THREADS_MAX */
     bool keyed;            /* each row has its key behind its row bytes: */
     struct row_keys *keys; /* from there; NULL: its word's */
@@ -41,6 +43,8 @@ struct build_job {
 struct encoded_block {
     const uint8_t *rows; /* n_rows, job.stride apart, padding zeroed */
     size_t n_rows;
+    const uint8_t *residuals; /* of the protected ones, row bytes apart */
+    size_t n_residuals;
     bool last; /* no more blocks; n_rows may be 0 */
     struct error_sums sums;
     uint64_t n_nonfinite;

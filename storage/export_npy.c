@@ -103,6 +103,12 @@ static int fbgemm_write(const struct table *table, struct atomic_file *file,
                        "was quantized with --columns",
                        path);
     }
+    if (table_rows(table)->protect != NULL) {
+        return nb_fail(err, NB_ERR_UNSUPPORTED,
+                       "%s: fbgemm rows are one each; this table was quantized "
+                       "with --protect",
+                       path);
+    }
     if (format->scales != NB_SCALES_FP16) {
         return nb_fail(err, NB_ERR_UNSUPPORTED,
                        "%s: fbgemm rows have fp16 scales; this table's are "

@@ -173,13 +173,10 @@ static int read_npy(struct row_weights *weights, size_t n, double *to,
 {
     const struct item_type *type = weights->type;
     uint8_t bytes[BLOCK_BYTES];
+    n = n < weights->items_left ? n : (size_t)weights->items_left;
     while (n > 0) {
         size_t part = BLOCK_BYTES / type->bytes;
         part = part < n ? part : n;
-        part = part < weights->items_left ? part : (size_t)weights->items_left;
-        if (part == 0) {
-            return fail_fewer(weights, err);
-        }
         int rv =
             source_read_exactly(&weights->file, bytes, part * type->bytes, err);
         for (size_t i = 0; i < part && rv == 0; i++) {
@@ -196,16 +193,14 @@ static int read_npy(struct row_weights *weights, size_t n, double *to,
 
 /* ---- text ---------------------------------------------------------------- */
 
+/* n_read stays at the end. */
 static int read_line(struct row_weights *weights, double *to,
                      struct nb_errctx *err)
 {
     struct line line;
     int rv = line_reader_next(&weights->lines, &weights->file, &line, err);
-    if (rv != 0) {
+    if (rv != 0 || line.text == NULL) {
         return rv;
-    }
-    if (line.text == NULL) {
-        return fail_fewer(weights, err);
     }
     struct fields fields = {.at = line.text, .end = line.text + line.n};
     struct field field;
@@ -225,11 +220,17 @@ static int read_line(struct row_weights *weights, double *to,
 static int read_text(struct row_weights *weights, size_t n, double *to,
                      struct nb_errctx *err)
 {
-    int rv = 0;
-    for (size_t i = 0; i < n && rv == 0; i++) {
-        rv = read_line(weights, to + i, err);
+    uint64_t first = weights->n_read;
+    for (size_t i = 0; i < n; i++) {
+        int rv = read_line(weights, to + i, err);
+        if (rv != 0) {
+            return rv;
+        }
+        if (weights->n_read == first + i) {
+            break;
+        }
     }
-    return rv;
+    return 0;
 }
 
 /* ---- both ---------------------------------------------------------------- */
@@ -277,11 +278,22 @@ int row_weights_open(const char *path, struct row_weights **weights,
     return 0;
 }
 
+int row_weights_next(struct row_weights *weights, size_t max, double *to,
+                     size_t *n, struct nb_errctx *err)
+{
+    uint64_t before = weights->n_read;
+    int rv = weights->type != NULL ? read_npy(weights, max, to, err)
+                                   : read_text(weights, max, to, err);
+    *n = (size_t)(weights->n_read - before);
+    return rv;
+}
+
 int row_weights_read(struct row_weights *weights, size_t n, double *to,
                      struct nb_errctx *err)
 {
-    return weights->type != NULL ? read_npy(weights, n, to, err)
-                                 : read_text(weights, n, to, err);
+    size_t there;
+    int rv = row_weights_next(weights, n, to, &there, err);
+    return rv == 0 && there < n ? fail_fewer(weights, err) : rv;
 }
 
 int row_weights_end(struct row_weights *weights, struct nb_errctx *err)

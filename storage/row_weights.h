@@ -18,6 +18,11 @@ struct row_weights;
 int row_weights_open(const char *path, struct row_weights **weights,
                      struct nb_errctx *err);
 
+/* Reads the next weights, *n of them; fewer than max only at the end. Errors
+ * of row_weights_read(). */
+int row_weights_next(struct row_weights *weights, size_t max, double *to,
+                     size_t *n, struct nb_errctx *err);
+
 /* Reads the next n weights, each from 0 to 2^64. NB_ERR_SOURCE: one is
  * not, or is no number; NB_ERR_INVALID: there are fewer; -errno. */
 int row_weights_read(struct row_weights *weights, size_t n, double *to,

@@ -29,6 +29,7 @@ struct build {
     const char *search; /* "" where the codec has none */
     struct table_params params;
     struct row_keys *keys; /* of a file */
+    struct row_protection protection;
     struct error_sums sums;
     uint64_t n_rows;
     uint64_t n_nonfinite;
@@ -185,6 +186,20 @@ static int open_keys(struct build *build)
     return rv;
 }
 
+static int protect_rows(struct build *build)
+{
+    const struct build_options *options = build->options;
+    int rv = row_protection_select(options->protect_weights,
+                                   options->protect_fraction,
+                                   &build->protection, build->err);
+    if (rv == 0) {
+        build->job.protection = &build->protection;
+        rv =
+            table_writer_protect(build->writer, &build->protection, build->err);
+    }
+    return rv;
+}
+
 static int create_writer(struct build *build)
 {
     const struct build_options *options = build->options;
@@ -195,6 +210,9 @@ static int create_writer(struct build *build)
         rv = table_writer_add_keys(build->writer,
                                    job->keys != NULL ? KEY_NUMBERS : KEY_WORDS,
                                    job->threads, build->err);
+    }
+    if (rv == 0 && options->protect_weights != NULL) {
+        rv = protect_rows(build);
     }
     if (rv == 0) {
         table_writer_set_unseen(build->writer, &options->unseen);
@@ -213,6 +231,10 @@ static int write_rows(struct build *build)
         }
         rv = table_writer_append(build->writer, block.rows, block.n_rows,
                                  build->err);
+        if (rv == 0 && block.n_residuals > 0) {
+            rv = table_writer_append_residuals(build->writer, block.residuals,
+                                               block.n_residuals, build->err);
+        }
         if (rv != 0) {
             return rv;
         }
@@ -314,6 +336,7 @@ int table_build(const struct build_options *options,
                     ? table_params_bytes(build.job.format.dim, build.job.params)
                     : 0,
             .keys_bytes = table_writer_keys_bytes(build.writer),
+            .n_protected = build.protection.n,
             .stats = stats,
             .seconds = now_s() - start,
             .threads = build.job.threads,
@@ -325,5 +348,6 @@ int table_build(const struct build_options *options,
     source_close(build.source);
     row_keys_close(build.keys);
     table_params_fini(&build.params);
+    row_protection_fini(&build.protection);
     return rv;
 }

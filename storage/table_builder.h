@@ -45,7 +45,11 @@ struct build_options {
     enum nan_policy nan_policy;
     const char *keys; /* "none" (or NULL), "text": hashes of the words that
                        * stand before the rows; else a file of row_keys.h */
-    struct nb_unseen_policy unseen;    /* default_row is a row of the source */
+    const char
+        *protect_weights;           /* rows of the greatest weights in this file
+                                     * of row_weights.h are protected; NULL: none */
+    double protect_fraction;        /* of the rows: above 0, at most 1 */
+    struct nb_unseen_policy unseen; /* default_row is a row of the source */
     const struct table_choice *choice; /* to record; NULL: none was made */
     unsigned threads;                  /* 0: one a processor */
     progress_fn *progress;             /* may be NULL */
@@ -62,6 +66,7 @@ struct build_report {
     enum table_columns columns; /* never COLUMNS_AUTO */
     uint64_t params_bytes;      /* of the parameters section */
     uint64_t keys_bytes;        /* of the key index section */
+    uint64_t n_protected;       /* rows */
     struct table_stats stats;
     double seconds;
     unsigned threads;

@@ -41,6 +41,8 @@ const char *section_kind_name(uint32_t kind)
         return "key index";
     case SECTION_UNSEEN:
         return "unseen ids";
+    case SECTION_PROTECTED:
+        return "protected rows";
     default:
         return "unknown";
     }
@@ -238,6 +240,26 @@ static int check_length(const struct table_section *section, uint64_t max,
                          section->length, at + SECTION_LENGTH, max);
 }
 
+/* Blocks, then whole residual rows. */
+static int check_protected(const struct table_header *header,
+                           const struct table_section *section,
+                           struct check check, size_t at)
+{
+    uint64_t blocks = table_protected_blocks(header->n_rows) *
+                      sizeof(struct nb_protected_block);
+    size_t row_bytes;
+    (void)nb_row_bytes(&header->format, &row_bytes); /* checked before */
+    return section->length > blocks &&
+                   (section->length - blocks) % row_bytes == 0
+               ? 0
+               : nb_fail(check.err, NB_ERR_FORMAT,
+                         "%s: protected rows section of %" PRIu64
+                         " bytes (header, offset %zu): not %" PRIu64
+                         " bytes and residual rows of %zu",
+                         check.name, section->length, at + SECTION_LENGTH,
+                         blocks, row_bytes);
+}
+
 /* What one kind of section must be. */
 static int check_section_kind(const struct table_header *header,
                               const struct table_section *section,
@@ -271,6 +293,8 @@ static int check_section_kind(const struct table_header *header,
                             check, at);
     case SECTION_UNSEEN:
         return check_length(section, UNSEEN_BYTES, check, at);
+    case SECTION_PROTECTED:
+        return check_protected(header, section, check, at);
     default:
         if ((section->flags & SECTION_REQUIRED) != 0) {
             return nb_fail(check.err, NB_ERR_UNSUPPORTED,
@@ -321,7 +345,7 @@ static int check_section_place(const struct table_section *section,
 static bool is_known(uint32_t kind)
 {
     return (kind >= SECTION_ROWS && kind <= SECTION_PARAMS) ||
-           kind == SECTION_KEYS || kind == SECTION_UNSEEN;
+           (kind >= SECTION_KEYS && kind <= SECTION_PROTECTED);
 }
 
 static void decode_section(const uint8_t *entry, struct table_section *section)

@@ -70,7 +70,8 @@ enum section_kind {
     SECTION_PARAMS = 3,
     SECTION_KEYS = 5,
     SECTION_UNSEEN = 6,
-    SECTION_KINDS = 7 /* past the last */
+    SECTION_PROTECTED = 7,
+    SECTION_KINDS = 8 /* past the last */
 };
 
 /* Offsets of the fields of a key index section. */
@@ -128,6 +129,12 @@ enum {
 
 /* Header flags that must be understood; none is defined yet. */
 #define TABLE_REQUIRED_FLAGS_DEFINED UINT64_C(0)
+
+/* Blocks of a protected rows section. */
+static inline uint64_t table_protected_blocks(uint64_t n_rows)
+{
+    return n_rows / NB_PROTECTED_ROWS + (n_rows % NB_PROTECTED_ROWS > 0);
+}
 
 struct table_section {
     uint32_t kind;

@@ -26,6 +26,8 @@ struct table {
     struct table_metadata metadata;
     char *metadata_text;
     struct table_params params;
+    struct nb_protected protect; /* blocks owned */
+    struct nb_protected_block *blocks;
     struct table_header header;
     struct key_index keys;
     struct nb_unseen_policy unseen;
@@ -208,6 +210,41 @@ static int read_unseen(struct opening *opening, struct table *table)
     return rv;
 }
 
+/* Blocks are read; residual rows are in the mapping. */
+static int read_protected(struct opening *opening, struct table *table)
+{
+    const struct table_header *header = &opening->header;
+    const struct table_section *section =
+        table_header_section(header, SECTION_PROTECTED);
+    struct nb_errctx why;
+    size_t row_bytes = 0;
+    if (section == NULL) {
+        return 0;
+    }
+    (void)nb_row_bytes(&header->format, &row_bytes); /* checked before */
+    size_t n =
+        (size_t)table_protected_blocks(header->n_rows) * sizeof(*table->blocks);
+    table->blocks = aligned_alloc(sizeof(*table->blocks), n);
+    if (table->blocks == NULL) {
+        return fail_errno(opening, NB_ERR_NOMEM, "protected rows");
+    }
+    int rv = file_read_at(opening->fd, table->blocks, n, section->offset);
+    if (rv != 0) {
+        return fail_errno(opening, rv, "cannot read the protected rows");
+    }
+    table->protect = (struct nb_protected){
+        .blocks = table->blocks,
+        .n = (section->length - n) / row_bytes,
+        .stride = row_bytes,
+    };
+    rv = nb_protected_check(&table->protect, header->n_rows, &why);
+    return rv == 0
+               ? 0
+               : nb_fail(opening->err, NB_ERR_FORMAT,
+                         "%s: protected rows section at %" PRIu64 ": %.100s",
+                         opening->path, section->offset, why.text);
+}
+
 /* A block of the row section as it is verified. */
 struct key_check {
     const struct table *table;
@@ -275,6 +312,21 @@ static int map_file(struct opening *opening, struct table *table)
     return 0;
 }
 
+/* Where rows are in the mapping. */
+static void find_rows(struct table *table)
+{
+    const uint8_t *map = table->map.at;
+    const struct table_header *header = &table->header;
+    const struct table_section *protected =
+        table_header_section(header, SECTION_PROTECTED);
+    table->rows.base = map + table_header_section(header, SECTION_ROWS)->offset;
+    if (protected != NULL) {
+        table->protect.residuals =
+            map + protected->offset +
+            table_protected_blocks(header->n_rows) * sizeof(*table->blocks);
+    }
+}
+
 static void describe(const struct opening *opening, struct table *table)
 {
     const struct table_header *header = &opening->header;
@@ -286,12 +338,13 @@ static void describe(const struct opening *opening, struct table *table)
     bool keyed = table->keys.section != NULL;
     table->rows = (struct nb_rows){
         .format = header->format,
-        .base = (const uint8_t *)table->map.at + rows->offset,
         .n_rows = header->n_rows,
         .stride = (size_t)header->stride,
         .params = params != NULL ? &table->params.view : NULL,
         .keys = keyed ? &table->keys.view : NULL,
+        .protect = table->blocks != NULL ? &table->protect : NULL,
     };
+    find_rows(table);
     table->info = (struct table_info){
         .format = header->format,
         .n_rows = header->n_rows,
@@ -306,6 +359,7 @@ static void describe(const struct opening *opening, struct table *table)
         .keys = table_keys_at(keyed ? 1u + table->keys.kind : 0),
         .keys_bytes = table->keys.section_bytes,
         .unseen = table->unseen,
+        .n_protected = table->protect.n,
         .search = table->metadata.search,
         .source = table->metadata.source,
         .metadata = table->metadata_text,
@@ -330,6 +384,9 @@ static int open_parts(struct opening *opening, enum table_verify verify,
     }
     if (rv == 0) {
         rv = read_unseen(opening, table);
+    }
+    if (rv == 0) {
+        rv = read_protected(opening, table);
     }
     if (rv == 0 && verify == TABLE_VERIFY_FULL) {
         rv = verify_rest(table, &opening->header, opening->fd, NULL,
@@ -420,6 +477,7 @@ void table_close(struct table *table)
     free(table->metadata_text);
     table_params_fini(&table->params);
     key_index_fini(&table->keys);
+    free(table->blocks);
     free(table);
 }
 
@@ -437,8 +495,7 @@ int table_reside(struct table *table, enum table_residency residency,
 {
     int rv = table_map_reside(&table->map, residency, pace, table->path, err);
     if (rv == 0) {
-        table->rows.base =
-            (const uint8_t *)table->map.at + table->info.rows_offset;
+        find_rows(table);
     }
     return rv;
 }

@@ -63,6 +63,7 @@ struct table_info {
     const char *keys;         /* what keys are, a name of table_keys_at() */
     uint64_t keys_bytes;      /* of the key index section; 0: ids are rows */
     struct nb_unseen_policy unseen;
+    uint64_t n_protected; /* rows */
     const char *search;   /* name of the range search, "" if not recorded */
     const char *source;   /* base name of the source file, "" likewise */
     const char *metadata; /* the metadata section: one JSON object */

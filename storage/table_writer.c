@@ -27,6 +27,10 @@ struct table_writer {
     unsigned threads;         /* to build the index */
     struct key_index keys;
     struct key_clash clash; /* rows[0] < rows[1] if there is one */
+    const struct row_protection *protection; /* NULL: none */
+    struct table_section protected_rows;     /* so far */
+    uint64_t n_residuals;
+    XXH3_state_t *protected_hash;
 };
 
 int table_writer_create(const char *path, const struct nb_format *format,
@@ -79,6 +83,61 @@ int table_writer_add_keys(struct table_writer *writer, enum key_kind kind,
     return rv;
 }
 
+int table_writer_protect(struct table_writer *writer,
+                         const struct row_protection *protection,
+                         struct nb_errctx *err)
+{
+    struct table_section *section = &writer->protected_rows;
+    const char *path = atomic_file_path(writer->file);
+    uint64_t rows_bytes;
+    uint64_t rows_end;
+    uint64_t n = table_protected_blocks(protection->n_rows) *
+                 sizeof(*protection->blocks);
+    if (writer->keyed != NULL) {
+        return nb_fail(err, NB_ERR_UNSUPPORTED,
+                       "%s: rows of a keyed table cannot be protected", path);
+    }
+    /* The rows' place is known before them. */
+    if (!checked_mul(protection->n_rows, writer->stride, &rows_bytes) ||
+        !checked_add(TABLE_PAGE, rows_bytes, &rows_end) ||
+        !checked_round_up(rows_end, TABLE_ALIGN, &section->offset) ||
+        section->offset > INT64_MAX - n) {
+        return nb_fail(err, NB_ERR_TOO_LARGE, "%s: too large", path);
+    }
+    writer->protected_hash = XXH3_createState();
+    if (writer->protected_hash == NULL) {
+        return nb_fail(err, NB_ERR_NOMEM, "%s: out of memory", path);
+    }
+    XXH3_64bits_reset(writer->protected_hash);
+    XXH3_64bits_update(writer->protected_hash, protection->blocks, (size_t)n);
+    section->kind = SECTION_PROTECTED;
+    section->flags = SECTION_REQUIRED;
+    section->length = n;
+    writer->protection = protection;
+    return atomic_file_write(writer->file, protection->blocks, (size_t)n,
+                             section->offset, err);
+}
+
+int table_writer_append_residuals(struct table_writer *writer, const void *rows,
+                                  size_t n, struct nb_errctx *err)
+{
+    struct table_section *section = &writer->protected_rows;
+    /* A table that has residual rows has no keys: these are its row bytes. */
+    size_t bytes = n * writer->stride;
+    if (section->length > INT64_MAX - section->offset - bytes) {
+        return nb_fail(err, NB_ERR_TOO_LARGE, "%s: too large",
+                       atomic_file_path(writer->file));
+    }
+    int rv = atomic_file_write(writer->file, rows, bytes,
+                               section->offset + section->length, err);
+    if (rv == 0) {
+        XXH3_64bits_update(writer->protected_hash, rows, bytes);
+        section->length += bytes;
+        writer->n_residuals += n;
+    }
+    return rv;
+}
+
 void table_writer_set_unseen(struct table_writer *writer,
                              const struct nb_unseen_policy *unseen)
 {
@@ -88,6 +147,15 @@ void table_writer_set_unseen(struct table_writer *writer,
 size_t table_writer_stride(const struct table_writer *writer)
 {
     return writer->stride;
+}
+
+static int fail_protection(const struct table_writer *writer, const char *what,
+                           struct nb_errctx *err)
+{
+    return nb_fail(
+        err, NB_ERR_INVALID,
+        "%s: %s rows than the %" PRIu64 " weights that say which to protect",
+        atomic_file_path(writer->file), what, writer->protection->n_rows);
 }
 
 /* Appends rows in the order of the file. */
@@ -102,6 +170,10 @@ static int append_rows(void *arg, const void *rows, size_t n_rows,
         !checked_add(writer->rows_end, bytes, &end) || end > INT64_MAX) {
         return nb_fail(err, NB_ERR_TOO_LARGE, "%s: too many rows",
                        atomic_file_path(writer->file));
+    }
+    if (writer->protection != NULL &&
+        n_rows > writer->protection->n_rows - writer->n_rows) {
+        return fail_protection(writer, "more", err);
     }
     int rv = atomic_file_write(writer->file, rows, (size_t)bytes,
                                writer->rows_end, err);
@@ -183,6 +255,16 @@ static int write_unseen(const struct table_writer *writer,
                          sizeof(bytes), header, err);
 }
 
+/* The section stands behind the rows already. */
+static void end_protected(const struct table_writer *writer,
+                          struct table_header *header)
+{
+    struct table_section *section = &header->sections[header->n_sections++];
+    *section = writer->protected_rows;
+    section->checksum = XXH3_64bits_digest(writer->protected_hash);
+    header->file_bytes = section->offset + section->length;
+}
+
 /* Brings the rows of a keyed table into the file, and the default row's number
  * into their order. */
 static int sort_rows(struct table_writer *writer, struct nb_errctx *err)
@@ -228,6 +310,11 @@ static int check_commit(const struct table_writer *writer,
                        " rows",
                        path, writer->unseen.default_row, writer->n_rows);
     }
+    if (writer->protection != NULL &&
+        (writer->n_rows < writer->protection->n_rows ||
+         writer->n_residuals != writer->protection->n)) {
+        return fail_protection(writer, "fewer", err);
+    }
     int rv = nb_params_check(&writer->format, params, &why);
     return rv == 0 ? 0 : nb_fail(err, rv, "%s: %.100s", path, why.text);
 }
@@ -258,6 +345,9 @@ int table_writer_commit(struct table_writer *writer,
         .length = writer->rows_end - TABLE_PAGE,
         .checksum = XXH3_64bits_digest(writer->rows_hash),
     };
+    if (writer->protection != NULL) {
+        end_protected(writer, &header);
+    }
     if (table_params_any(params)) {
         rv = write_params(writer, params, &header, err);
     }
@@ -308,5 +398,6 @@ void table_writer_destroy(struct table_writer *writer)
     keyed_rows_destroy(writer->keyed);
     key_index_fini(&writer->keys);
     XXH3_freeState(writer->rows_hash);
+    XXH3_freeState(writer->protected_hash);
     free(writer);
 }

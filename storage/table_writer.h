@@ -12,6 +12,7 @@
 
 #include "quant/nibble.h"
 #include "storage/keyed_rows.h"
+#include "storage/row_protection.h"
 
 struct table_writer;
 
@@ -27,6 +28,18 @@ int table_writer_create(const char *path, const struct nb_format *format,
  * NB_ERR_NOMEM. */
 int table_writer_add_keys(struct table_writer *writer, enum key_kind kind,
                           unsigned threads, struct nb_errctx *err);
+
+/* Makes some rows protected, before the first row; not of a keyed table. The
+ * protection is borrowed until commit. -errno, NB_ERR_UNSUPPORTED,
+ * NB_ERR_TOO_LARGE. */
+int table_writer_protect(struct table_writer *writer,
+                         const struct row_protection *protection,
+                         struct nb_errctx *err);
+
+/* Appends the residual rows of the next n protected rows, of the codec's row
+ * bytes, side by side. -errno. */
+int table_writer_append_residuals(struct table_writer *writer, const void *rows,
+                                  size_t n, struct nb_errctx *err);
 
 /* What the table does with unseen ids; zero if not called. default_row counts
  * rows as they are appended. */
@@ -44,9 +57,10 @@ int table_writer_append(struct table_writer *writer, const void *rows,
 /* Completes the file with the parameters that its rows were encoded with (NULL:
  * none) and `metadata` (one JSON object, as text), and renames it to its final
  * name; the directory is synced too. -errno, NB_ERR_INVALID (no rows,
- * parameters not those of the codec, no such default row, or a key that stands
- * twice), NB_ERR_UNSUPPORTED (keys chosen so that there is no index),
- * NB_ERR_TOO_LARGE, NB_ERR_NOMEM. */
+ * parameters not those of the codec, no such default row, more or fewer rows
+ * than weights that protect them, or a key that stands twice),
+ * NB_ERR_UNSUPPORTED (keys chosen so that there is no index), NB_ERR_TOO_LARGE,
+ * NB_ERR_NOMEM. */
 int table_writer_commit(struct table_writer *writer,
                         const struct nb_params *params, const char *metadata,
                         struct nb_errctx *err);

@@ -118,6 +118,7 @@ static struct table_report report_of(const struct table *table,
                                  .columns = info->columns,
                                  .params_bytes = info->params_bytes,
                                  .keys_bytes = info->keys_bytes,
+                                 .n_protected = info->n_protected,
                                  .stats = eval->losses.stats};
 }
 

@@ -48,6 +48,7 @@ static struct table_report report_of(const struct table_info *info)
                                  .columns = info->columns,
                                  .params_bytes = info->params_bytes,
                                  .keys_bytes = info->keys_bytes,
+                                 .n_protected = info->n_protected,
                                  .stats = info->stats};
 }
 

@@ -1,6 +1,8 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
+#include <stdlib.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,6 +32,9 @@ struct quantize_args {
     const char *columns; /* as table_columns_at() lists them */
     uint32_t nan_policy; /* enum nan_policy */
     uint64_t codebooks;
+    const char *protect;
+    char protect_weights[PATH_MAX]; /* its parts */
+    double protect_fraction;
     uint64_t threads;
     struct auto_args choice; /* with --codec auto */
     bool json;
@@ -135,6 +140,14 @@ static const struct option_row rows[] = {
      .max = NB_CODEBOOKS_MAX - 1,
      .help = "codebooks of q4-kmeans2, trained on a sample of the rows; 0 is "
              "64, or one for 32 rows. The number of other codecs is given"},
+    {.name = "protect",
+     .type = OPTION_TEXT,
+     .offset = AT(protect),
+     .value = "FILE:FRACTION",
+     .help = "keep the most used rows more precisely, by a second row for "
+             "what the first lost: this fraction of the rows, by how often "
+             "FILE says each is used (a .npy vector or a number a line). Not "
+             "with --keys"},
     {.name = "nan",
      .type = OPTION_INDEX,
      .offset = AT(nan_policy),
@@ -190,6 +203,7 @@ static struct table_report report_of(const struct build_report *build)
                                  .columns = build->columns,
                                  .params_bytes = build->params_bytes,
                                  .keys_bytes = build->keys_bytes,
+                                 .n_protected = build->n_protected,
                                  .stats = build->stats};
 }
 
@@ -286,8 +300,31 @@ static bool check_auto(const struct quantize_args *args, int *status)
 }
 
 /* Whether the options go together; false once told. */
+/* FILE:FRACTION; the last colon parts them. */
+static bool parse_protect(struct quantize_args *args)
+{
+    const char *colon = strrchr(args->protect, ':');
+    char *end;
+    if (colon == NULL || colon == args->protect || colon[1] == '\0' ||
+        (size_t)(colon - args->protect) >= sizeof(args->protect_weights)) {
+        return false;
+    }
+    memcpy(args->protect_weights, args->protect,
+           (size_t)(colon - args->protect));
+    args->protect_fraction = strtod(colon + 1, &end);
+    return *end == '\0' && args->protect_fraction > 0 &&
+           args->protect_fraction <= 1;
+}
+
 static bool check_usage(struct quantize_args *args, int *status)
 {
+    if (args->protect != NULL && !parse_protect(args)) {
+        *status = command_misused("quantize",
+                                  "--protect: '%s' is not FILE:FRACTION, the "
+                                  "fraction above 0 and at most 1",
+                                  args->protect);
+        return false;
+    }
     if (!unseen_parse(args->unseen_text, &args->unseen)) {
         *status = command_misused("quantize",
                                   "--unseen: '%s' is not zero, row:N or error",
@@ -331,6 +368,8 @@ static int quantize(const struct quantize_args *args, uint32_t scales,
         .columns = columns_of(args),
         .n_codebooks = (uint32_t)args->codebooks,
         .nan_policy = args->nan_policy,
+        .protect_weights = args->protect != NULL ? args->protect_weights : NULL,
+        .protect_fraction = args->protect_fraction,
         .keys = args->keys,
         .unseen = args->unseen,
         .choice = choice != NULL ? &choice->choice.record : NULL,

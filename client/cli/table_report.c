@@ -99,6 +99,10 @@ void table_report_print(const struct table_report *report)
                text_bytes(report->keys_bytes).text,
                8 * (double)report->keys_bytes / (double)report->n_rows);
     }
+    if (report->n_protected > 0) {
+        printf("  protect  %s of the most used have a second row\n",
+               text_counted(report->n_protected, "row").text);
+    }
     printf("  error    normalized l2 loss %.5f, mean squared error %.3g, "
            "greatest error %.3g\n",
            report->stats.nl2, report->stats.mse, report->stats.max_abs);
@@ -123,6 +127,7 @@ void table_report_json(const struct table_report *report, json_t **object)
     json_put(object, "columns", json_string(table_columns_at(report->columns)));
     json_put(object, "params_bytes", json_count(report->params_bytes));
     json_put(object, "keys_bytes", json_count(report->keys_bytes));
+    json_put(object, "protected_rows", json_count(report->n_protected));
     json_put(object, "nl2", json_number(stats->nl2));
     json_put(object, "mse", json_number(stats->mse));
     json_put(object, "max_abs_error", json_number(stats->max_abs));

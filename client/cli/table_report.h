@@ -19,19 +19,20 @@ struct table_report {
     struct table_stats stats;
     enum table_columns columns;
     uint64_t params_bytes; /* of file_bytes */
+    uint64_t n_protected;  /* rows */
     uint64_t keys_bytes;   /* likewise: the key index; 0: there are no keys */
 };
 
 /* Names of enum table_columns, in its order. */
 const char *table_columns_at(size_t i);
 
-/* "size" and "error" lines, "columns" where they are transformed and "keys"
- * where there are any. */
+/* "size" and "error" lines, "columns" where they are transformed, "keys"
+ * and "protect" where there are any. */
 void table_report_print(const struct table_report *report);
 
 /* Puts rows, dim, codec, scales, file_bytes, fp32_bytes, percent_of_fp32,
- * bits_per_value, columns, params_bytes, keys_bytes, nl2, mse and max_abs_error
- * into *object, as json_put(). */
+ * bits_per_value, columns, params_bytes, keys_bytes, protected_rows, nl2, mse
+ * and max_abs_error into *object, as json_put(). */
 void table_report_json(const struct table_report *report, json_t **object);
 
 /* Of any format, known or not; never NULL. */
