@@ -43,8 +43,8 @@ trap 'exit 143' TERM
 cp "$vectors" "$scratch/glove.txt"
 cd "$scratch"
 
-say "Quantize $(wc -l < glove.txt) GloVe vectors to 4 bits"
-nibble quantize --input glove.txt --output glove.nbt
+say "Quantize $(wc -l < glove.txt) GloVe vectors to 4 bits, words as keys"
+nibble quantize --input glove.txt --keys text --output glove.nbt
 
 say "What it costs in precision"
 nibble eval glove.nbt --against glove.txt | sed '2,4d;9,$d'

@@ -8,6 +8,7 @@ of VECTORS.txt. All served vectors come through `nibble lookup` and `nibble
 pool`.
 """
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ SENTENCE = "the president of the united states said on monday"
 
 
 def read_vectors(path):
-    """Words in the order of the file, which is that of the ids."""
+    """Words and vectors, in the order of the file."""
     words, rows = [], []
     with open(path, encoding="utf-8") as lines:
         for line in lines:
@@ -38,6 +39,11 @@ def ask(address, command, *arguments):
         return np.load(file.name)
 
 
+def keys(words):
+    """Words as --keys takes them."""
+    return ",".join(re.sub(r"([\\,;])", r"\\\1", word) for word in words)
+
+
 def nearest(rows, query, skip=(), n=5):
     """Row numbers by cosine, nearest first."""
     norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(query)
@@ -48,23 +54,21 @@ def nearest(rows, query, skip=(), n=5):
 def main():
     address, path = sys.argv[1:]
     words, original = read_vectors(path)
-    id_of = {word: i for i, word in enumerate(words)}
-    ids = ",".join(str(i) for i in range(len(words)))
-    served = ask(address, "lookup", "--ids", ids, "--dtype", "packed")
+    place = {word: i for i, word in enumerate(words)}
+    served = ask(address, "lookup", "--keys", keys(words), "--dtype", "packed")
 
     print("\n-- Look words up through the network")
     for word in WORDS[:2]:
-        i = id_of[word]
-        row = ask(address, "lookup", "--ids", str(i))[0]
-        print("%-8s id %-5d served   %s" % (word, i, row[:6].round(3)))
-        print("%-8s %-8s original %s" % ("", "", original[i][:6].round(3)))
+        row = ask(address, "lookup", "--keys", keys([word]))[0]
+        print("%-8s served   %s" % (word, row[:6].round(3)))
+        print("%-8s original %s" % ("", original[place[word]][:6].round(3)))
 
     print("\n-- Nearest neighbours by cosine")
     print("%-8s %-38s  %s" % ("word", "by the served 4-bit vectors",
                               "by the original fp32 vectors"))
     shared = 0
     for word in WORDS:
-        i = id_of[word]
+        i = place[word]
         ours = nearest(served, served[i], skip=[i])
         theirs = nearest(original, original[i], skip=[i])
         shared += len(set(ours) & set(theirs))
@@ -73,10 +77,9 @@ def main():
     print("%d of %d neighbours are the same" % (shared, 5 * len(WORDS)))
 
     print("\n-- Pool a sentence: the mean of its words, made by the server")
-    bag = [id_of[word] for word in SENTENCE.split()]
-    pooled = ask(address, "pool", "--mode", "mean", "--bags",
-                 ",".join(map(str, bag)))[0]
-    mean = original[bag].mean(axis=0)
+    bag = SENTENCE.split()
+    pooled = ask(address, "pool", "--mode", "mean", "--keys", keys(bag))[0]
+    mean = original[[place[word] for word in bag]].mean(axis=0)
     cosine = pooled @ mean / np.linalg.norm(pooled) / np.linalg.norm(mean)
     print('"%s"' % SENTENCE)
     print("cosine with the mean of the original vectors: %.4f" % cosine)
