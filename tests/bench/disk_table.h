@@ -14,6 +14,7 @@
 
 struct disk_table {
     struct table *table;
+    int fd;              /* of the file */
     double seconds;      /* that writing took */
     uint64_t keys_bytes; /* of the key index */
 };
@@ -23,6 +24,11 @@ struct disk_table {
  * key disk_table_key(i) if `keyed`. */
 void disk_table_make(struct disk_table *made, uint64_t n_rows, bool keyed);
 void disk_table_fini(struct disk_table *made);
+
+/* The same file once more, kept in memory that way, and what that took; NULL,
+ * with a line on stderr, if the system refuses. table_close() ends it. */
+struct table *disk_table_again(const struct disk_table *made,
+                               enum table_residency residency, double *seconds);
 
 /* table_reside(), with a line on stderr and false if the system refuses. */
 bool disk_table_reside(struct disk_table *made, enum table_residency residency);

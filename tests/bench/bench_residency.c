@@ -1,0 +1,144 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Times random rows of a table that is kept in memory in each of the ways there
+ * are: q4 rows of dim 64, packed and as sums of 32. Each way is a table of its
+ * own that is open all the time, and they take turns; medians of the thread's
+ * own time, and how long it took to be ready.
+ *
+ *     bench_residency [--rounds N] [--table-mib N] [--full] [--json FILE]
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "quant/nibble.h"
+#include "tests/bench/disk_table.h"
+#include "tests/bench/id_stream.h"
+#include "tests/bench/settings.h"
+#include "tests/bench/timing.h"
+
+#define BATCH   4096u
+#define BATCHES 64u /* a round */
+#define STREAM  (1u << 22)
+#define BAG     32u
+#define WAYS    4u
+
+struct way {
+    struct table *table; /* NULL: the system refuses */
+    double ready_s;
+    struct timing packed;
+    struct timing sums;
+};
+
+static void ask_packed(const struct table *table, const uint64_t *ids,
+                       float *out)
+{
+    const struct nb_lookup lookup = {.ids = {.u64 = ids, .n = BATCH},
+                                     .dtype = NB_PACKED};
+    uint64_t unseen = 1;
+    if (nb_lookup(table_rows(table), &lookup, out, &unseen) != 0 ||
+        unseen != 0) {
+        abort();
+    }
+}
+
+static void ask_sums(const struct table *table, const uint64_t *ids, float *out)
+{
+    uint32_t lengths[BATCH / BAG];
+    for (size_t i = 0; i < BATCH / BAG; i++) {
+        lengths[i] = BAG;
+    }
+    const struct nb_pool pool = {.ids = {.u64 = ids, .n = BATCH},
+                                 .lengths = lengths,
+                                 .n_bags = BATCH / BAG};
+    uint64_t unseen = 1;
+    if (nb_pool(table_rows(table), &pool, out, &unseen) != 0 || unseen != 0) {
+        abort();
+    }
+}
+
+static void time_way(struct way *way, struct id_stream *ids, float *out)
+{
+    uint64_t start = timing_now_ns();
+    for (size_t i = 0; i < BATCHES; i++) {
+        ask_packed(way->table, id_stream_take(ids, BATCH), out);
+    }
+    timing_add(&way->packed, start, (size_t)BATCHES * BATCH);
+    start = timing_now_ns();
+    for (size_t i = 0; i < BATCHES; i++) {
+        ask_sums(way->table, id_stream_take(ids, BATCH), out);
+    }
+    timing_add(&way->sums, start, (size_t)BATCHES * BATCH);
+}
+
+static void print_way(const struct settings *settings, struct way *way,
+                      size_t i)
+{
+    const char *name = table_residency_at(i);
+    double packed = timing_median(&way->packed);
+    double sums = timing_median(&way->sums);
+    double huge = (double)table_huge_bytes(way->table) * 0x1p-20;
+    printf("%-9s packed rows %7.2f ns/id   sums of 32 rows %7.2f ns/id   "
+           "ready in %.2f s   %.0f MiB on 2 MiB pages\n",
+           name, packed, sums, way->ready_s, huge);
+    if (settings->json != NULL) {
+        fprintf(settings->json,
+                "{\"bench\":\"residency\",\"residency\":\"%s\","
+                "\"packed_ns\":%.3f,\"sum_ns\":%.3f,\"ready_s\":%.3f,"
+                "\"huge_mib\":%.0f}\n",
+                name, packed, sums, way->ready_s, huge);
+    }
+}
+
+static void run(const struct settings *settings, struct way *ways,
+                struct id_stream *ids, float *out)
+{
+    for (size_t i = 0; i < WAYS; i++) {
+        ways[i].packed.n = 0;
+        ways[i].sums.n = 0;
+    }
+    for (size_t round = 0; round < settings->rounds; round++) {
+        for (size_t i = 0; i < WAYS; i++) {
+            if (ways[i].table != NULL) {
+                time_way(&ways[i], ids, out);
+            }
+        }
+    }
+    for (size_t i = 0; i < WAYS; i++) {
+        if (ways[i].table != NULL) {
+            print_way(settings, &ways[i], i);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct way ways[WAYS];
+    struct settings settings = {.rounds = 9, .table_bytes = (size_t)512 << 20};
+    struct disk_table made;
+    struct id_stream ids;
+    settings_parse(&settings, argc, argv);
+    uint64_t n_rows = settings.table_bytes / disk_table_row_bytes();
+    float *out = malloc(sizeof(float) * BATCH * DISK_TABLE_DIM);
+    if (out == NULL || id_stream_init(&ids, IDS_UNIFORM, STREAM, n_rows) != 0) {
+        abort();
+    }
+    disk_table_make(&made, n_rows, false);
+    printf("%" PRIu64 " rows, %.0f MiB\n", n_rows,
+           (double)settings.table_bytes * 0x1p-20);
+    for (size_t i = 0; i < WAYS; i++) {
+        ways[i].table =
+            disk_table_again(&made, (enum table_residency)i, &ways[i].ready_s);
+    }
+    run(&settings, ways, &ids, out);
+    for (size_t i = 0; i < WAYS; i++) {
+        table_close(ways[i].table);
+    }
+    disk_table_fini(&made);
+    id_stream_fini(&ids);
+    free(out);
+    settings_close(&settings);
+    return 0;
+}
