@@ -32,7 +32,7 @@ class ServerTest(nibble_test.TestCase):
     def setUpClass(cls):
         cls.tables = {
             "t": nibble_test.table(nibble_test.random_rows(ROWS, DIM)),
-            "glove": nibble_test.table(nibble_test.random_rows(50, 7, seed=2),
+            "words": nibble_test.table(nibble_test.random_rows(50, 7, seed=2),
                                        "--scales", "fp32"),
         }
         cls.rows = {name: nibble_test.exported(path)
@@ -204,16 +204,16 @@ class ServerTest(nibble_test.TestCase):
         self.assertEqual(report["bad_frames"], 0)
         model, = report["models"]
         tables = {table["name"]: table for table in model["tables"]}
-        self.assertEqual(set(tables), {"t", "glove"})
+        self.assertEqual(set(tables), {"t", "words"})
         self.assertEqual(tables["t"]["rows"], ROWS)
         self.assertEqual(tables["t"]["dim"], DIM)
         self.assertEqual(tables["t"]["unseen"], 1)
-        self.assertEqual(tables["glove"]["scales"], "fp32")
+        self.assertEqual(tables["words"]["scales"], "fp32")
         text = self.ask("status").stdout
         for words in ("nibbled", "up ", "kernels", "event loop", "connection",
                       "accepted, 0 refused", "0 connections closed for broken",
                       "0 of them expired", "bytes", "lookup", "model default, version 1, 2 tables",
-                      "glove"):
+                      "words"):
             self.assertIn(words, text)
 
     # ---- errors -----------------------------------------------------------
@@ -263,7 +263,7 @@ class ServerTest(nibble_test.TestCase):
         libraries = {"LD_LIBRARY_PATH": nibble_test.BUILD}
         done = nibble_test.run(POOL_EXAMPLE, self.server.address,
                                env=libraries)
-        rows = self.rows["glove"]
+        rows = self.rows["words"]
         for bag, ids in enumerate(([0, 1], [2, 3, 4])):
             total = float(rows[ids].sum(0)[0])
             self.assertRegex(done.stdout, r"bag %d: [-\d.e]+ \.\.\. "

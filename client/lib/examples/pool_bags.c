@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-/* Sums two bags of rows of the table "glove": pool_bags HOST:PORT */
+/* Sums two bags of rows of the table "words": pool_bags HOST:PORT */
 #include <nibble_client.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +10,7 @@ int main(int argc, char **argv)
 {
     const uint64_t ids[] = {0, 1, 2, 3, 4}; /* bags {0, 1} and {2, 3, 4} */
     const uint32_t lengths[] = {2, 3};
-    struct nb_feature words = {"glove", {ids, NULL, 5}, lengths,
+    struct nb_feature words = {"words", {ids, NULL, 5}, lengths,
                                2,       NULL,           NB_SUM};
     struct nb_request request = {.features = &words, .n_features = 1};
     struct nb_client *client = NULL;
