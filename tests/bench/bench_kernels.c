@@ -10,7 +10,8 @@
  * (row_memory.h). Things run in turns, so that a
  * disturbance hits all alike; medians and the middle half are shown.
  *
- *     bench_kernels [--rounds N] [--table-mib N] [--full] [--json FILE]
+ *     bench_kernels [--rounds N] [--table-mib N] [--quick | --full]
+ *                  [--json FILE]
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -346,6 +347,7 @@ static int run_without(const struct settings *settings, const char *disabled)
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): a new process, no threads */
         setenv("NB_ISA_DISABLE", disabled, 1);
         int rv = run_cached(settings);
         _exit(rv == 0 && run_tables(settings) == 0 ? 0 : 1);

@@ -8,7 +8,8 @@
  * shown. Memory-bound cases read a table out of cache and are set against
  * plain sequential reading of it in the same rounds.
  *
- *     bench_quantizer [--rounds N] [--table-mib N] [--full] [--json FILE]
+ *     bench_quantizer [--rounds N] [--table-mib N] [--quick | --full]
+ *                  [--json FILE]
  */
 #include <stdbool.h>
 #include <stdio.h>

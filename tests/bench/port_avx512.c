@@ -44,7 +44,7 @@ PORT_INLINE void add_row(const uint8_t *row, const unsigned vectors,
 
 #pragma GCC unroll 4
     for (unsigned v = 0; v < vectors; v += 4) {
-        __m512i codes = spread(row + v * 8, vectors);
+        __m512i codes = spread(row + (size_t)v * 8, vectors);
         sums[v] =
             accumulate(sums[v], _mm512_castsi512_si128(codes), scale, bias);
         sums[v + 1] = accumulate(

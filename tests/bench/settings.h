@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* The options that all benches share:
- *     [--rounds N] [--table-mib N] [--full] [--json FILE] */
+ *     [--rounds N] [--table-mib N] [--quick | --full] [--json FILE] */
 #ifndef NB_TESTS_BENCH_SETTINGS_H
 #define NB_TESTS_BENCH_SETTINGS_H
 

@@ -35,7 +35,7 @@ static uint64_t ids[MAX_IDS];
 static uint32_t ids32[MAX_IDS];
 static float weights[MAX_IDS];
 static uint32_t lengths[MAX_BAGS];
-static uint8_t out[(MAX_IDS + 1) * MAX_DIM * sizeof(float)];
+static uint8_t out[sizeof(float) * (MAX_IDS + 1) * MAX_DIM];
 
 static void start(void)
 {
@@ -124,7 +124,8 @@ static size_t make_bags(size_t *n_bags)
 
 /* ---- the specification, once more ------------------------------------ */
 
-static float param_at(const struct nb_rows *rows, const uint8_t *row, int which)
+static float param_at(const struct nb_rows *rows, const uint8_t *row,
+                      size_t which)
 {
     const uint8_t *params = row + (rows->format.dim + 1) / 2;
     return rows->format.scales == NB_SCALES_FP16
@@ -335,6 +336,7 @@ static void check_value(uint32_t dtype, size_t at, struct result want,
     }
     float expected = rounded(dtype, want.value);
     float got = output_at(dtype, at);
+    /* NOLINTNEXTLINE(*-memory-comparison,cert-*): bits are compared */
     if (memcmp(&got, &expected, sizeof(got)) != 0) {
         ck_abort_msg("value %zu: %a, not %a", at, (double)got,
                      (double)expected);
@@ -471,7 +473,7 @@ END_TEST
 /* nb_decode equals a lookup of the same rows. */
 START_TEST(decoded_like_looked_up)
 {
-    static uint8_t looked_up[N_ROWS * MAX_DIM * sizeof(float)];
+    static uint8_t looked_up[sizeof(float) * N_ROWS * MAX_DIM];
 
     for (uint32_t turn = 0; turn < 8; turn++) {
         struct nb_rows rows = make_rows(dims[_i], turn & 1);
@@ -505,7 +507,7 @@ START_TEST(many_rows_decoded)
         rows_of_8[i] = (uint8_t)i;
     }
     ck_assert_int_eq(nb_decode(&rows, 1, 1199, NB_PACKED, out), 0);
-    ck_assert_mem_eq(out, rows_of_8 + 8, 1199 * 8);
+    ck_assert_mem_eq(out, rows_of_8 + 8, sizeof(uint8_t[8]) * 1199);
 }
 END_TEST
 

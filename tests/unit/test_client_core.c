@@ -221,8 +221,8 @@ static size_t put_expected(uint8_t *to, uint32_t id, const char *body)
                                         .request_id = id,
                                         .body_bytes = (uint32_t)strlen(body)};
     frame_header_put(to, &header);
-    memcpy(to + FRAME_HEADER_BYTES, body, strlen(body));
-    return FRAME_HEADER_BYTES + strlen(body);
+    memcpy(to + FRAME_HEADER_BYTES, body, header.body_bytes);
+    return FRAME_HEADER_BYTES + header.body_bytes;
 }
 
 /* A request given up after any number of bytes is completed from a copy, before

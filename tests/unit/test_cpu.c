@@ -14,6 +14,7 @@
 
 static void disable(const char *list)
 {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): no threads here */
     ck_assert_int_eq(setenv("NB_ISA_DISABLE", list, 1), 0);
 }
 
@@ -68,6 +69,7 @@ START_TEST(known_words_pass)
         disable(lists[i]);
         ck_assert_int_eq(nb_isa_check(NULL), 0);
     }
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): no threads here */
     ck_assert_int_eq(unsetenv("NB_ISA_DISABLE"), 0);
     ck_assert_int_eq(nb_isa_check(NULL), 0);
 }

@@ -95,7 +95,7 @@ START_TEST(zipf_is_as_theory_says)
     if (n_bins > 1) {
         check_chi_square(counts, shares, n_bins, ZIPF_DRAWS);
     }
-    ck_assert_uint_le(random.next, (ZIPF_DRAWS + 9) / 9 * 10);
+    ck_assert_uint_le(random.next, (size_t)(ZIPF_DRAWS + 9) / 9 * 10);
 }
 END_TEST
 
