@@ -7,8 +7,6 @@
 #include "quant/kernel/kernels.h"
 #include "quant/search/search.h"
 
-#define BLOCK_ROWS 64 /* searched at a time: their values stay in cache */
-
 static size_t row_bytes(const struct nb_format *format)
 {
     return q4_code_bytes(format->dim) + 2 * q4_scale_bytes(format->scales);
@@ -59,9 +57,10 @@ void nb_q4_pack_scalar(const struct nb_format *format, const float *x,
 static void encode(const struct nb_format *format, const struct search *search,
                    const float *x, size_t n_rows, uint8_t *rows, size_t stride)
 {
-    struct affine affine[BLOCK_ROWS];
+    struct affine affine[Q4_BLOCK_MAX];
+    size_t most = q4_block_rows(format->dim);
     while (n_rows > 0) {
-        size_t n = n_rows < BLOCK_ROWS ? n_rows : BLOCK_ROWS;
+        size_t n = n_rows < most ? n_rows : most;
         search->choose(format, x, n, affine);
         KERNEL_CALL(pack, q4, format, x, n, affine, rows, stride);
         x += n * format->dim;

@@ -20,6 +20,17 @@
 
 #define Q4_LEVELS 16
 
+#define Q4_BLOCK_MAX 64 /* rows that are encoded at a time, at most */
+
+/* Rows whose values take 16 KiB: those of a block are searched, then packed,
+ * while the next block's are fetched, and L1 holds both. Below 16 rows the
+ * kernels would run short. */
+static inline size_t q4_block_rows(uint32_t dim)
+{
+    size_t rows = (size_t)16 * 1024 / sizeof(float) / dim / 16 * 16;
+    return rows > Q4_BLOCK_MAX ? Q4_BLOCK_MAX : rows < 16 ? 16 : rows;
+}
+
 static inline size_t q4_code_bytes(uint32_t dim)
 {
     return ((size_t)dim + 1) / 2;

@@ -213,15 +213,14 @@ kernel_prefetch_results(const uint8_t *out, size_t bytes)
     }
 }
 
-/* Prefetches n values, `ahead` values behind x, into the second level of cache.
- * They need not exist. */
+/* Prefetches n values, `ahead` values behind x. They need not exist. */
 static inline void kernel_prefetch_values(const float *x, size_t ahead,
                                           size_t n)
 {
     uintptr_t at = (uintptr_t)x + ahead * sizeof(*x);
     for (size_t byte = 0; byte < n * sizeof(*x); byte += KERNEL_LINE) {
         /* NOLINTNEXTLINE(performance-no-int-to-ptr): never followed */
-        __builtin_prefetch((const void *)(at + byte), 0, 2);
+        __builtin_prefetch((const void *)(at + byte));
     }
 }
 

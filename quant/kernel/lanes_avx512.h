@@ -174,6 +174,30 @@ LANES_INLINE void lanes_transpose(lanes v[LANES])
     }
 }
 
+/* Rows to lanes: the least (or greatest) of the lanes of v[i] to lane i. Halves
+ * of two vectors are folded onto each other, which takes half the shuffles of a
+ * transposition. */
+LANES_INLINE lanes lanes_ends(const lanes v[LANES], int greatest)
+{
+    lanes four[4]; /* [k]: rows k, 4 + k, 8 + k, 12 + k, 128 bits each */
+#define FOLD(a, b) (greatest ? _mm512_max_ps(a, b) : _mm512_min_ps(a, b))
+    for (int k = 0; k < 4; k++) {
+        lanes a = FOLD(_mm512_shuffle_f32x4(v[k], v[4 + k], 0x44),
+                       _mm512_shuffle_f32x4(v[k], v[4 + k], 0xee));
+        lanes b = FOLD(_mm512_shuffle_f32x4(v[8 + k], v[12 + k], 0x44),
+                       _mm512_shuffle_f32x4(v[8 + k], v[12 + k], 0xee));
+        four[k] = FOLD(_mm512_shuffle_f32x4(a, b, 0x88),
+                       _mm512_shuffle_f32x4(a, b, 0xdd));
+    }
+    lanes a = FOLD(_mm512_unpacklo_ps(four[0], four[1]),
+                   _mm512_unpackhi_ps(four[0], four[1]));
+    lanes b = FOLD(_mm512_unpacklo_ps(four[2], four[3]),
+                   _mm512_unpackhi_ps(four[2], four[3]));
+    return FOLD(pairs_low(a, b), pairs_high(a, b));
+#undef FOLD
+}
+#define LANES_ENDS
+
 /* partition_values(), but for two things: the order differs, and LANES values
  * behind the n are scribbled on. */
 LANES_INLINE size_t lanes_partition(const float *x, size_t n, float low,

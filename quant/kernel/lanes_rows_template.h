@@ -76,6 +76,21 @@ LANES_INLINE lanes first_zeros(const float *const rows[LANES], size_t dim,
     return lanes_load(values);
 }
 
+#ifndef LANES_ENDS
+/* Rows to lanes: the least (or greatest) of the lanes of v[i] to lane i. */
+LANES_INLINE lanes lanes_ends(lanes v[LANES], int greatest)
+{
+    lanes_transpose(v);
+    for (size_t half = LANES / 2; half > 0; half /= 2) {
+        for (size_t i = 0; i < half; i++) {
+            v[i] = greatest ? lanes_max(v[i], v[i + half])
+                            : lanes_min(v[i], v[i + half]);
+        }
+    }
+    return v[0];
+}
+#endif
+
 /* row_minmax() of each row. */
 LANES_INLINE struct ends rows_ends(const float *const rows[LANES], size_t dim)
 {
@@ -86,18 +101,11 @@ LANES_INLINE struct ends rows_ends(const float *const rows[LANES], size_t dim)
         min[i] = ends.min;
         max[i] = ends.max;
     }
-    lanes_transpose(min);
-    lanes_transpose(max);
-    for (size_t half = LANES / 2; half > 0; half /= 2) {
-        for (size_t i = 0; i < half; i++) {
-            min[i] = lanes_min(min[i], min[i + half]);
-            max[i] = lanes_max(max[i], max[i + half]);
-        }
+    struct ends ends = {lanes_ends(min, 0), lanes_ends(max, 1)};
+    if (mask_bits(lanes_equal(ends.min, lanes_set(0))) != 0) {
+        ends.min = first_zeros(rows, dim, ends.min);
     }
-    if (mask_bits(lanes_equal(min[0], lanes_set(0))) != 0) {
-        min[0] = first_zeros(rows, dim, min[0]);
-    }
-    return (struct ends){min[0], max[0]};
+    return ends;
 }
 
 /* affine_store() */

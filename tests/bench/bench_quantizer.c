@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "quant/codec/codec.h"
+#include "quant/codec/q4.h"
 #include "quant/kernel/kernels.h"
 #include "quant/nibble.h"
 #include "quant/search/affine.h"
@@ -24,7 +25,6 @@
 #include "tests/bench/timing.h"
 
 #define CACHED_ROWS 2048
-#define BLOCK_ROWS  64 /* as codec/q4.c */
 #define MAX_CASES   40
 
 struct bench {
@@ -66,28 +66,29 @@ static void run_read(struct bench *bench, size_t first, size_t n_rows)
 /* Reads, and writes as many bytes as the packed rows have. */
 static void run_read_write(struct bench *bench, size_t n_rows)
 {
+    size_t block = q4_block_rows(bench->format.dim);
     size_t stride;
     nb_row_bytes(&bench->format, &stride);
-    for (size_t i = 0; i + BLOCK_ROWS <= n_rows; i += BLOCK_ROWS) {
-        run_read(bench, i, BLOCK_ROWS);
+    for (size_t i = 0; i + block <= n_rows; i += block) {
+        run_read(bench, i, block);
         memset(bench->rows + i * stride, (int)(bench->sink & 0xff),
-               BLOCK_ROWS * stride);
+               block * stride);
     }
 }
 
 static void run_encode(struct bench *bench, const struct bench_case *item)
 {
-    struct affine affine[BLOCK_ROWS];
+    struct affine affine[Q4_BLOCK_MAX];
+    size_t block = q4_block_rows(bench->format.dim);
     size_t dim = bench->format.dim;
     size_t stride;
     nb_row_bytes(&bench->format, &stride);
-    for (size_t i = 0; i + BLOCK_ROWS <= item->n_rows; i += BLOCK_ROWS) {
+    for (size_t i = 0; i + block <= item->n_rows; i += block) {
         const float *x = bench->x + i * dim;
         ((void(*) KERNEL_ARGS_asym)item->first->function)(&bench->format, x,
-                                                          BLOCK_ROWS, affine);
+                                                          block, affine);
         ((void(*) KERNEL_ARGS_pack)item->second->function)(
-            &bench->format, x, BLOCK_ROWS, affine, bench->rows + i * stride,
-            stride);
+            &bench->format, x, block, affine, bench->rows + i * stride, stride);
     }
 }
 
