@@ -30,7 +30,7 @@ class ExamplesTest(nibble_test.TestCase):
             "word": nibble_test.table(nibble_test.random_rows(9, 6)),
             "user": nibble_test.table(nibble_test.random_rows(9, 4, seed=2),
                                       "--codec", "q8"),
-            "glove": nibble_test.table(nibble_test.random_rows(9, 5, seed=3)),
+            "words": nibble_test.table(nibble_test.random_rows(9, 5, seed=3)),
             "columns": nibble_test.table(
                 nibble_test.random_rows(300, 8, seed=4), "--columns",
                 "scale"),
@@ -44,7 +44,7 @@ class ExamplesTest(nibble_test.TestCase):
 
     def test_pool_bags(self):
         got = run("pool_bags", self.server.address).stdout
-        first = self.rows["glove"][:2].sum(axis=0, dtype=numpy.float64)[0]
+        first = self.rows["words"][:2].sum(axis=0, dtype=numpy.float64)[0]
         self.assertAlmostEqual(float(got.split()[2]), first, places=4)
         self.assertEqual(len(got.splitlines()), 2)
 
