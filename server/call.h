@@ -30,6 +30,8 @@ struct call {
     uint64_t arrived_ns;
     uint64_t deadline_ns;     /* UINT64_MAX: none */
     struct call_times *times; /* NULL: nobody wants to know */
+    bool may_put_off;         /* until pages are read: cold_read.h */
+    struct cold_read *cold;   /* what it is put off for; NULL: it is not */
     uint8_t *frame;           /* of the reply, reserved in out */
     uint32_t body_bytes;
     uint32_t code; /* enum rpc_code, set by call_fail() */

@@ -274,7 +274,7 @@ static bool is_finished(const struct conn *conn)
     if (session->ended) {
         return true;
     }
-    if (session->paused || session->waiting) {
+    if (session_holds_back(session)) {
         return false; /* whole frames are held back */
     }
     if (conn->peer_done) {
@@ -342,11 +342,22 @@ int conn_start(struct conn *conn)
     return uv_read_start(&conn->io.stream, on_alloc, on_read);
 }
 
+static struct conn *conn_of(struct session *session)
+{
+    return (struct conn *)((char *)session - offsetof(struct conn, session));
+}
+
 void conn_stop_waiting(struct session *session)
 {
-    struct conn *conn =
-        (struct conn *)((char *)session - offsetof(struct conn, session));
+    struct conn *conn = conn_of(session);
     session_stop_waiting(session, conn->state == CONN_OPEN);
+    conn_advance(conn);
+}
+
+void conn_stop_reading(struct session *session)
+{
+    struct conn *conn = conn_of(session);
+    session_stop_reading(session, conn->state == CONN_OPEN);
     conn_advance(conn);
 }
 

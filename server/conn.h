@@ -80,6 +80,9 @@ void conn_close(struct conn *conn, const char *reason);
 /* Answers the large request that its session waits with. May close. */
 void conn_stop_waiting(struct session *session);
 
+/* Answers the request that its session waited for pages with. May close. */
+void conn_stop_reading(struct session *session);
+
 /* Answers a peer that there is no room for it, and ends. May close. */
 void conn_refuse(struct conn *conn, const char *why);
 

@@ -26,6 +26,7 @@ enum method_index {
     COUNTER(connections_refused)  /* over --max-connections */                 \
     COUNTER(bytes_received)                                                    \
     COUNTER(bytes_sent)                                                        \
+    COUNTER(put_off)      /* times that requests waited for the disk */        \
     COUNTER(unsent_bytes) /* of replies, now */                                \
     COUNTER(bad_frames)   /* connections closed for broken framing or timeouts \
                            */

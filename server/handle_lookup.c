@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 #include "proto/nibble.pb-c.h"
+#include "server/cold_read.h"
 #include "server/feature.h"
 #include "server/rpc.h"
 
@@ -49,6 +50,7 @@ int handle_lookup(struct call *call, const void *message)
     if (feature_begin(call, request->model, request->version,
                       request->timeout_ms, dtype, &tables) != 0 ||
         make_plan(call, request, tables, &plan) != 0 ||
+        cold_read_find(call, tables, plan.features, request->n_features) != 0 ||
         feature_reserve(call, tables, plan.heads, request->n_features,
                         &writer) != 0) {
         return -1;

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 #include "proto/nibble.pb-c.h"
+#include "server/cold_read.h"
 #include "server/feature.h"
 #include "server/rpc.h"
 
@@ -110,6 +111,7 @@ int handle_pool(struct call *call, const void *message)
                          "dtype: PACKED is for Lookup only");
     }
     if (make_plan(call, request, tables, &plan) != 0 ||
+        cold_read_find(call, tables, plan.features, request->n_features) != 0 ||
         feature_reserve(call, tables, plan.heads, request->n_features,
                         &writer) != 0) {
         return -1;

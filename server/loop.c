@@ -25,6 +25,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/cold_read.h"
+
 enum loop_order {
     LOOP_RUN,
     LOOP_DRAIN,
@@ -474,6 +476,9 @@ static int open_handles(struct loop *loop)
     uv_prepare_init(&loop->uv, &loop->waiting);
     uv_idle_init(&loop->uv, &loop->busy);
     loop->service.takes_turns = true;
+    loop->service.uv = &loop->uv;
+    loop->service.warm = conn_stop_reading;
+    loop->service.probe_until_ns = uv_hrtime() + COLD_PROBE_NS;
     uv_timer_init(&loop->uv, &loop->tick);
     uv_timer_init(&loop->uv, &loop->deadline);
     loop->wake.data = loop;

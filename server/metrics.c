@@ -113,6 +113,9 @@ static void put_network(struct text_buf *text, const struct totals *totals)
                "Connections accepted.", totals->connections_accepted);
     put_number(text, "nibble_connections_refused_total", "counter",
                "Connections over the limit.", totals->connections_refused);
+    put_number(text, "nibble_put_off_total", "counter",
+               "Times that requests waited for rows to be read from disk.",
+               totals->put_off);
     put_number(text, "nibble_bad_frames_total", "counter",
                "Connections closed for broken or late frames.",
                totals->bad_frames);

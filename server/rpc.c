@@ -119,7 +119,14 @@ static size_t begin(struct call *call)
 bool rpc_answer(struct call *call, const void *body, size_t bytes)
 {
     size_t index = begin(call);
-    bool sent = finish(call, index, run(call, index, body, bytes));
+    int rv = run(call, index, body, bytes);
+    bool sent = true;
+    if (call->cold != NULL) {
+        counter_add(&call->service->counters->methods[index].requests,
+                    -(uint64_t)1);
+    } else {
+        sent = finish(call, index, rv);
+    }
     arena_reset(&call->service->arena);
     return sent;
 }

@@ -20,7 +20,8 @@ typedef int rpc_handler_fn(struct call *call, const void *message);
 #include "proto/methods.def"
 #undef METHOD
 
-/* Answers a whole request, and counts it. False: there is no memory even for
+/* Answers a whole request, and counts it; unless it is put off, call->cold says
+ * so, and it is to be asked again. False: there is no memory even for
  * an error, so the connection must end. */
 bool rpc_answer(struct call *call, const void *body, size_t bytes);
 

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "server/cold_read.h"
 #include "server/status_fill.h"
 
 /* Buffers a loop keeps for reuse: some hundred of the largest replies of the
@@ -77,6 +78,7 @@ void service_fini(struct service *service)
     buf_pool_fini(&service->pool);
     arena_fini(&service->arena);
     free(service->scratch);
+    cold_read_destroy(service->cold);
 }
 
 uint64_t service_turn_ns(struct service *service)
@@ -99,8 +101,9 @@ void service_end_turn(struct service *service)
 {
     service->large_done = false;
     if (service->turn_ns != 0) {
-        durations_add(&service->counters->turns,
-                      service->now_ns() - service->turn_ns, 1);
+        uint64_t turn_ns = service->now_ns() - service->turn_ns;
+        durations_add(&service->counters->turns, turn_ns, 1);
+        cold_read_check_turn(service, turn_ns);
         service->turn_ns = 0;
     }
 }

@@ -29,6 +29,8 @@ struct service_common {
     _Atomic bool draining; /* no new connections, and then the end */
 };
 
+struct session;
+
 struct service {
     const struct service_common *common;
     const struct options *options; /* that of common */
@@ -39,9 +41,14 @@ struct service {
     struct buf_pool pool;
     uint8_t *scratch; /* where sockets are read to */
     uint64_t (*now_ns)(void);
-    uint64_t turn_ns; /* when the loop's turn began; 0: not yet */
-    bool takes_turns; /* of large requests, one a turn; set by the loop */
-    bool large_done;  /* one was answered in this turn */
+    uint64_t turn_ns;       /* when the loop's turn began; 0: not yet */
+    bool takes_turns;       /* of large requests, one a turn; set by the loop */
+    bool large_done;        /* one was answered in this turn */
+    struct uv_loop_s *uv;   /* reads cold pages; NULL: nobody does */
+    struct cold_read *cold; /* for the next request that must wait */
+    void (*warm)(struct session *session); /* its pages are there */
+    uint64_t probe_until_ns; /* look for cold pages; cold_read.h */
+    uint64_t major_faults;   /* of the loop's thread, as of the last look */
     struct session *waiting; /* with a large request, the first come first */
     uint64_t clock_ns;       /* when the clock was last looked at */
     struct log_limit slow_log;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/call.h"
+#include "server/cold_read.h"
 #include "server/probes.h"
 #include "server/rpc.h"
 
@@ -94,6 +95,9 @@ void session_fini(struct session *session)
                 -(uint64_t)session->out.bytes);
     outq_fini(&session->out);
     leave_line(session);
+    if (session->cold != NULL) {
+        cold_read_forget(session->cold);
+    }
     buf_give(&session->service->pool, session->in);
     session->in = NULL;
 }
@@ -163,20 +167,41 @@ static void refuse_large(struct session *session,
     }
 }
 
-static void answer(struct session *session, const struct frame_header *header,
+static void on_warm(void *arg)
+{
+    struct session *session = arg;
+    session->service->warm(session);
+}
+
+/* False: it is put off; or it cannot be, and is to be asked again, which
+ * answers it from disk. */
+static bool answer(struct session *session, const struct frame_header *header,
                    const uint8_t *body)
 {
     struct call call;
     begin_call(session, header, &call);
+    call.may_put_off = session->n_cold < COLD_READS_MAX;
     PROBE3(frame_in, session->conn_id, header->method, header->body_bytes);
     bool timed = slow_request_begin(&session->slow, &call);
     if (!rpc_answer(&call, body, header->body_bytes)) {
         end_without_memory(session);
     }
+    if (call.cold != NULL) {
+        session->slow.watching = session->slow.watching && !timed;
+        session->n_cold++;
+        if (cold_read_start(session->service, call.cold, on_warm, session)) {
+            session->cold = call.cold;
+        } else {
+            session->n_cold = COLD_READS_MAX;
+        }
+        return false;
+    }
+    session->n_cold = 0;
     if (timed) {
         slow_request_answered(&session->slow, &call,
                               session->sent_bytes + session->out.bytes);
     }
+    return true;
 }
 
 void session_sent(struct session *session, size_t bytes)
@@ -192,7 +217,7 @@ void session_sent(struct session *session, size_t bytes)
 }
 
 /* Takes one frame, or of a refused one its header, from the front. Returns the
- * bytes taken, 0 if the frame is not whole. */
+ * bytes taken, 0 if the frame is not whole, or put off. */
 static size_t take_frame(struct session *session, const uint8_t *data,
                          size_t bytes)
 {
@@ -219,7 +244,11 @@ static size_t take_frame(struct session *session, const uint8_t *data,
     if (bytes - FRAME_HEADER_BYTES < header.body_bytes) {
         return 0;
     }
-    answer(session, &header, data + FRAME_HEADER_BYTES);
+    while (!answer(session, &header, data + FRAME_HEADER_BYTES)) {
+        if (session->cold != NULL) {
+            return 0;
+        }
+    }
     return FRAME_HEADER_BYTES + (size_t)header.body_bytes;
 }
 
@@ -267,7 +296,7 @@ static size_t take_frames(struct session *session, const uint8_t *data,
         service_count_latency(session->service, session->arrived_ns);
     }
     bool partial = taken < bytes || session->skip_bytes != 0;
-    if (!partial || session->paused || session->waiting) {
+    if (!partial || session_holds_back(session)) {
         session->began_ns = 0;
     } else if (session->began_ns == 0) {
         session->began_ns = session->arrived_ns;
@@ -284,7 +313,7 @@ static int refuse_begun(struct session *session, const uint8_t *data,
                         size_t bytes)
 {
     struct frame_header header;
-    if (session->paused || session->waiting || bytes < FRAME_HEADER_BYTES ||
+    if (session_holds_back(session) || bytes < FRAME_HEADER_BYTES ||
         frame_header_get(data, UINT32_MAX, &header, NULL) != 0) {
         end_without_memory(session);
         return NB_ERR_NOMEM;
@@ -429,9 +458,22 @@ void session_stop_waiting(struct session *session, bool answer)
     }
 }
 
+void session_stop_reading(struct session *session, bool answer)
+{
+    session->cold = NULL;
+    if (answer && !session->ended && session->in != NULL) {
+        take_kept(session);
+    }
+}
+
+bool session_holds_back(const struct session *session)
+{
+    return session->paused || session->waiting || session->cold != NULL;
+}
+
 bool session_wants_input(const struct session *session)
 {
-    return !session->ended && !session->paused && !session->waiting;
+    return !session->ended && !session_holds_back(session);
 }
 
 size_t session_missing(const struct session *session)

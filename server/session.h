@@ -34,6 +34,8 @@ struct session {
     bool paused;       /* too much is unsent: frames are held back */
     bool waiting;      /* for the loop to have time for a large request */
     struct session *next_waiting;
+    struct cold_read *cold; /* that the frame in front waits for, or NULL */
+    unsigned n_cold;        /* times that it has waited */
     bool ended; /* framing is lost, or memory: nothing more is taken */
     struct nb_errctx why; /* of ended */
     uint64_t conn_id;     /* for the log */
@@ -65,7 +67,13 @@ bool session_resume(struct session *session);
 struct session *session_next_waiting(const struct service *service);
 void session_stop_waiting(struct session *session, bool answer);
 
+/* The pages that a frame waited for are there: answers it. */
+void session_stop_reading(struct session *session, bool answer);
+
 bool session_wants_input(const struct session *session);
+
+/* Is a whole frame held back? */
+bool session_holds_back(const struct session *session);
 
 /* Bytes until the frame begun is whole, or its header; at least 1. */
 size_t session_missing(const struct session *session);

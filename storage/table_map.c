@@ -4,12 +4,14 @@
 #include "storage/table_map.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
@@ -32,7 +34,14 @@ int table_map_file(int fd, size_t n, struct table_map *map)
     /* Rows are asked for in any order; read-ahead would only evict others. The
      * mapping works without the advice. */
     (void)madvise(at, n, MADV_RANDOM);
-    *map = (struct table_map){.at = at, .bytes = n};
+    int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (kept < 0) {
+        int rv = -errno;
+        munmap(at, n);
+        return rv;
+    }
+    (void)posix_fadvise(kept, 0, 0, POSIX_FADV_RANDOM);
+    *map = (struct table_map){.at = at, .bytes = n, .fd = kept};
     return 0;
 }
 
@@ -52,6 +61,9 @@ void table_map_close(struct table_map *map)
         n = n > 0 ? n : MAP_STEP;
         left -= n;
         munmap((uint8_t *)map->at + left, n);
+    }
+    if (map->at != NULL && map->fd >= 0) {
+        close(map->fd);
     }
     *map = (struct table_map){0};
 }
@@ -170,7 +182,8 @@ static uint64_t count_huge(const void *at)
 static int copy_to_huge(struct table_map *map, const struct io_pace *pace,
                         const char *name, struct nb_errctx *err)
 {
-    struct table_map copy = {.bytes = map->bytes, .residency = RESIDENCY_HUGE};
+    struct table_map copy = {
+        .bytes = map->bytes, .fd = -1, .residency = RESIDENCY_HUGE};
     size_t bytes = mapped_bytes(&copy);
     copy.at = map_aligned(bytes);
     if (copy.at == NULL) {
@@ -196,6 +209,34 @@ static int copy_to_huge(struct table_map *map, const struct io_pace *pace,
     table_map_close(map);
     *map = copy;
     return 0;
+}
+
+/* ---- cold pages ------------------------------------------------------ */
+
+bool table_map_is_cold(const struct table_map *map, uint64_t offset)
+{
+    char byte;
+    const struct iovec to = {&byte, 1};
+    return map->fd >= 0 &&
+           preadv2(map->fd, &to, 1, (off_t)offset, RWF_NOWAIT) < 0 &&
+           errno == EAGAIN;
+}
+
+static void advise_pages(const struct table_map *map, const uint64_t *offsets,
+                         size_t n, int advice)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (size_t i = 0; i < n; i++) {
+        uint8_t *at = (uint8_t *)map->at + offsets[i] / page * page;
+        (void)madvise(at, page, advice);
+    }
+}
+
+void table_map_read(const struct table_map *map, const uint64_t *offsets,
+                    size_t n)
+{
+    advise_pages(map, offsets, n, MADV_WILLNEED);
+    advise_pages(map, offsets, n, ADVICE_POPULATE_READ);
 }
 
 /* ---- all ------------------------------------------------------------- */

@@ -113,6 +113,21 @@ int table_reside(struct table *table, enum table_residency residency,
 
 enum table_residency table_residency(const struct table *table);
 
+/* Can its pages have left memory, or not have come yet? */
+bool table_may_be_cold(const struct table *table);
+
+/*
+ * Finds pages, at most `max`, that rows of the ids need and that are in no
+ * cache: offsets in the file, for table_read_pages(). Returns how many. An id
+ * takes a call of the system, of a keyed table after a look at the index.
+ */
+size_t table_find_cold(const struct table *table, const struct nb_ids *ids,
+                       size_t max, uint64_t *offsets);
+
+/* Reads pages from disk, on any thread, and waits for them. */
+void table_read_pages(const struct table *table, const uint64_t *offsets,
+                      size_t n);
+
 /* Of RESIDENCY_HUGE: bytes on 2 MiB pages, as the kernel counts them. It may
  * give none, and the copy is on small pages. */
 uint64_t table_huge_bytes(const struct table *table);

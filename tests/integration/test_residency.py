@@ -3,12 +3,16 @@
 """Tables kept in memory as --residency says."""
 
 import os
+import re
 import resource
+import urllib.request
 
 import numpy
 
 import nibble_test
-from nibble_test import NIBBLED, block_values, nibble, run, scratch_path
+from nibble_test import (LOOKUP, NIBBLED, POOL, block_values, frame, nibble,
+                         run, scratch_path)
+from proto import nibble_pb2 as pb
 
 
 class Residency(nibble_test.TestCase):
@@ -73,6 +77,95 @@ class Residency(nibble_test.TestCase):
                    "t=hot", check=False)
         self.assertEqual(done.returncode, 2)
         self.assertIn("--residency: 't=hot' is not", done.stderr)
+
+
+class ColdPages(nibble_test.TestCase):
+    """Rows that are on disk only when they are asked for."""
+
+    N_ROWS, DIM = 40000, 64
+
+    @classmethod
+    def setUpClass(cls):
+        rows = nibble_test.random_rows(cls.N_ROWS, cls.DIM)
+        cls.keys = numpy.arange(cls.N_ROWS, dtype="u8") * 7919
+        keys = scratch_path(".npy")
+        numpy.save(keys, cls.keys)
+        cls.dense = nibble_test.table(rows)
+        cls.keyed = nibble_test.table(rows, "--keys", keys)
+        cls.rows = nibble_test.exported(cls.dense)
+
+    def evict(self, path):
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+            try:
+                os.preadv(file.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
+            except BlockingIOError:
+                return
+        self.skipTest("this file system does not tell, or keeps its pages")
+
+    def serve_cold(self, path):
+        self.evict(path)
+        server = self.serve({"t": path}, "--verify", "header", "--admin",
+                            "127.0.0.1:0")
+        return server, self.connect(server)
+
+    def put_off(self, server):
+        address = re.search(r"event=admin address=(\S+)", server.log())
+        with urllib.request.urlopen("http://%s/metrics" %
+                                    address.group(1)) as reply:
+            for line in reply.read().decode().splitlines():
+                if line.startswith("nibble_put_off_total "):
+                    return int(line.split(" ")[1])
+        self.fail("no such metric")
+
+    def test_rows_wait_for_the_disk(self):
+        for path, ids in ((self.dense, range(self.N_ROWS)),
+                          (self.keyed, self.keys)):
+            server, peer = self.serve_cold(path)
+            some = range(0, self.N_ROWS, 997)
+            block = peer.lookup("t", [ids[i] for i in some])
+            numpy.testing.assert_array_equal(block_values(block),
+                                             self.rows[::997])
+            times = self.put_off(server)
+            self.assertGreaterEqual(times, 1)
+            # They are there now.
+            peer.lookup("t", [ids[i] for i in some])
+            self.assertEqual(self.put_off(server), times)
+
+    def test_sums_wait_too(self):
+        server, peer = self.serve_cold(self.dense)
+        request = pb.PoolRequest()
+        request.features.add(table="t", ids=[5, 30000], lengths=[2])
+        block = peer.call(POOL, request).blocks().blocks[0]
+        numpy.testing.assert_array_equal(block_values(block)[0],
+                                         self.rows[5] + self.rows[30000])
+        self.assertEqual(self.put_off(server), 1)
+
+    def test_answers_keep_their_order(self):
+        server, peer = self.serve_cold(self.dense)
+        for i in range(20):
+            request = pb.LookupRequest()
+            request.features.add(table="t", ids=[i * 1999])
+            peer.send(frame(LOOKUP, request, i))
+        for i in range(20):
+            got = peer.receive()
+            self.assertEqual(got.request_id, i)
+            numpy.testing.assert_array_equal(
+                block_values(got.blocks().blocks[0])[0], self.rows[i * 1999])
+        self.assertGreaterEqual(self.put_off(server), 2)
+
+    def test_peers_that_do_not_wait(self):
+        server, peer = self.serve_cold(self.dense)
+        for i in range(20):
+            gone = self.connect(server)
+            request = pb.LookupRequest()
+            request.features.add(table="t", ids=range(i, self.N_ROWS, 1999))
+            gone.send(frame(LOOKUP, request, i))
+            gone.close()
+        peer.ping()
+        server.stop()
 
 
 if __name__ == "__main__":
