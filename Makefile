@@ -89,7 +89,7 @@ MAINS := server/nibbled.c client/cli/nibble.c
 QUANT_SRC   := $(filter-out $(FOREIGN),$(wildcard quant/*.c quant/*/*.c))
 STORAGE_SRC := $(wildcard storage/*.c storage/*/*.c)
 PROTO_SRC   := $(wildcard proto/*.c)
-SERVER_SRC  := $(filter-out $(MAINS),$(wildcard server/*.c))
+SERVER_SRC  := $(filter-out $(MAINS),$(wildcard server/*.c server/*/*.c))
 CLIENT_SRC  := $(wildcard client/lib/*.c)
 CLI_SRC     := $(filter-out $(MAINS),$(wildcard client/cli/*.c client/bench/*.c))
 TESTLIB_SRC := $(wildcard tests/lib/*.c)
@@ -236,7 +236,7 @@ FORCE:
 
 NEEDS_PROTO := $(PROTO_OBJ) $(SERVER_OBJ) $(CLIENT_OBJ) $(CLI_OBJ)
 # It holds that file.
-$(BUILD)/server/admin_page.o: server/admin_page.html
+$(BUILD)/server/admin/admin_page.o: server/admin/admin_page.html
 $(BUILD)/server/%.o $(BUILD)/client/lib/%.o $(BUILD)/tests/%.o: \
     private EXTRA = $(UV_FLAGS) $(PROTO_FLAGS)
 $(BUILD)/proto/%.o $(BUILD)/client/%.o: private EXTRA = $(PROTO_FLAGS)

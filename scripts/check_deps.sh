@@ -1,30 +1,50 @@
 #!/bin/sh
 # Fails on an include that points up or sideways, and on a file name that
 # stands twice. Folder, then the folders it may include from besides itself.
+# Those of storage and of server say besides which of their neighbours they
+# include from; all of them may what stands in storage/ itself.
 set -eu
 
 allowed() {
     case $1 in
     quant) echo "" ;;
-    storage) echo "quant" ;;
+    storage | storage/io) echo "quant storage" ;;
+    storage/source) echo "quant storage storage/io storage/table" ;;
+    storage/table) echo "quant storage storage/io storage/source" ;;
+    storage/repo) echo "quant storage storage/io storage/table" ;;
+    storage/builder) echo "$(allowed storage/source) storage/source" ;;
+    storage/export | storage/eval)
+        echo "$(allowed storage/builder) storage/builder"
+        ;;
     proto) echo "quant" ;;
-    server) echo "quant storage proto" ;;
+    server/log) echo "$BELOW" ;;
+    server/stats) echo "$BELOW" ;;
+    server/settings) echo "$BELOW server/log" ;;
+    server/models) echo "$BELOW server/log server/settings server/stats" ;;
+    server/request) echo "$(allowed server/models) server/models" ;;
+    server/net) echo "$(allowed server/request) server/request" ;;
+    server/admin) echo "$(allowed server/net) server/net" ;;
+    server) echo "$(allowed server/admin) server/admin" ;;
     client/lib) echo "quant proto" ;;
-    client/bench) echo "quant storage proto client/lib" ;;
-    client/cli) echo "quant storage proto client/lib client/bench" ;;
+    client/bench) echo "quant $STORAGE proto client/lib" ;;
+    client/cli) echo "quant $STORAGE proto client/lib client/bench" ;;
     esac
 }
 
 # A folder of the project from the path of an include or a file.
 folder_of() {
     case $1 in
-    client/lib/* | client/bench/* | client/cli/*) echo "$1" | cut -d/ -f1-2 ;;
+    client/*/* | server/*/* | storage/*/*) echo "$1" | cut -d/ -f1-2 ;;
     */*) echo "${1%%/*}" ;;
     # The installed headers, as users include them.
     nibble.h) echo quant ;;
     nibble_client.h) echo client/lib ;;
     esac
 }
+
+STORAGE="$(git ls-files 'storage/*/*' | cut -d/ -f1-2 | sort -u | tr '\n' ' ')\
+storage"
+BELOW="quant $STORAGE proto"
 
 bad=0
 for file in $(git ls-files 'quant/*.[ch]' 'quant/*.def' 'storage/*.[ch]' \

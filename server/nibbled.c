@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/descriptors.h"
-#include "server/follower.h"
-#include "server/load_files.h"
-#include "server/log.h"
-#include "server/options.h"
-#include "server/reaper.h"
+#include "server/net/descriptors.h"
+#include "server/models/follower.h"
+#include "server/models/load_files.h"
+#include "server/log/log.h"
+#include "server/settings/options.h"
+#include "server/models/reaper.h"
 #include "server/server.h"
 
 #define EXIT_USAGE 2

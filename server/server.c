@@ -25,17 +25,17 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "server/address_file.h"
-#include "server/admin.h"
-#include "server/descriptors.h"
-#include "server/listen_inherit.h"
-#include "server/listen_socket.h"
-#include "server/log.h"
-#include "server/loop.h"
-#include "server/notify.h"
-#include "server/repo_watch.h"
+#include "server/net/address_file.h"
+#include "server/admin/admin.h"
+#include "server/net/descriptors.h"
+#include "server/net/listen_inherit.h"
+#include "server/net/listen_socket.h"
+#include "server/log/log.h"
+#include "server/net/loop.h"
+#include "server/log/notify.h"
+#include "server/models/repo_watch.h"
 #include "server/startup_log.h"
-#include "storage/file_io.h"
+#include "storage/io/file_io.h"
 
 struct server {
     const struct options *options;

@@ -6,9 +6,9 @@
 #define NB_SERVER_SERVER_H
 
 #include "quant/nibble.h"
-#include "server/catalog.h"
-#include "server/follower.h"
-#include "server/options.h"
+#include "server/models/catalog.h"
+#include "server/models/follower.h"
+#include "server/settings/options.h"
 
 /* Loops that --loops asks for. */
 unsigned server_loops(const struct options *options);

@@ -5,7 +5,7 @@
 
 #include <unistd.h>
 
-#include "server/log.h"
+#include "server/log/log.h"
 
 static void log_table(const struct table_entry *entry, const char *model)
 {

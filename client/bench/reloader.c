@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "client/bench/table_maker.h"
-#include "storage/model_repo.h"
+#include "storage/repo/model_repo.h"
 
 /* Enough for a server that is a version or two behind. */
 #define KEEP 4

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/model_dir.h"
-#include "storage/model_version.h"
+#include "storage/repo/model_dir.h"
+#include "storage/repo/model_version.h"
 
 /* The tables of a version, in the order of the workload's. */
 struct checked_version {

@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "storage/mix64.h"
-#include "storage/model_dir.h"
-#include "storage/publish.h"
-#include "storage/table_writer.h"
+#include "storage/repo/model_dir.h"
+#include "storage/repo/publish.h"
+#include "storage/table/table_writer.h"
 
 #define BLOCK_ROWS 1024u
 

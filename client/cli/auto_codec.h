@@ -11,7 +11,7 @@
 #include <jansson.h>
 
 #include "client/cli/option_table.h"
-#include "storage/auto_choice.h"
+#include "storage/eval/auto_choice.h"
 
 struct auto_args {
     const char *max_bytes_per_value; /* as given, or NULL */

@@ -7,7 +7,7 @@
 #include "client/cli/bench_report.h"
 #include "client/cli/json_line.h"
 #include "client/cli/machine.h"
-#include "storage/atomic_file.h"
+#include "storage/io/atomic_file.h"
 
 #define REPORT_FORMAT 1
 

@@ -9,8 +9,8 @@
 
 #include "quant/bytes.h"
 #include "quant/half.h"
-#include "storage/atomic_file.h"
-#include "storage/npy_header.h"
+#include "storage/io/atomic_file.h"
+#include "storage/source/npy_header.h"
 
 static int decode_packed(const struct nb_block *block,
                          const struct nb_table_params *params, float *values,

@@ -11,9 +11,9 @@
 #include "client/cli/progress_line.h"
 #include "client/cli/source_select.h"
 #include "client/cli/table_report.h"
-#include "storage/source.h"
-#include "storage/table_eval.h"
-#include "storage/table_reader.h"
+#include "storage/source/source.h"
+#include "storage/eval/table_eval.h"
+#include "storage/table/table_reader.h"
 
 #define THREADS_MAX 256
 #define BUDGET_MAX  86400 /* a day */

@@ -6,8 +6,8 @@
 #include "client/cli/cli_text.h"
 #include "client/cli/command.h"
 #include "client/cli/option_table.h"
-#include "storage/table_export.h"
-#include "storage/table_reader.h"
+#include "storage/export/table_export.h"
+#include "storage/table/table_reader.h"
 
 struct export_args {
     const char *file;

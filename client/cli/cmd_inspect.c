@@ -12,7 +12,7 @@
 #include "client/cli/option_table.h"
 #include "client/cli/table_report.h"
 #include "client/cli/version_report.h"
-#include "storage/table_reader.h"
+#include "storage/table/table_reader.h"
 
 struct inspect_args {
     const char *file;

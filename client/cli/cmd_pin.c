@@ -6,7 +6,7 @@
 
 #include "client/cli/command.h"
 #include "client/cli/option_table.h"
-#include "storage/model_repo.h"
+#include "storage/repo/model_repo.h"
 
 struct pin_args {
     const char *repo;

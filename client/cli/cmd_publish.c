@@ -12,7 +12,7 @@
 #include "client/cli/option_table.h"
 #include "client/cli/progress_line.h"
 #include "client/cli/version_report.h"
-#include "storage/publish.h"
+#include "storage/repo/publish.h"
 
 struct publish_args {
     const char *repo;

@@ -15,7 +15,7 @@
 #include "client/cli/progress_line.h"
 #include "client/cli/source_select.h"
 #include "client/cli/table_report.h"
-#include "storage/table_builder.h"
+#include "storage/builder/table_builder.h"
 
 #define THREADS_MAX 1024
 

@@ -7,7 +7,7 @@
 #include "client/cli/command.h"
 #include "client/cli/option_table.h"
 #include "client/cli/version_report.h"
-#include "storage/table_reader.h"
+#include "storage/table/table_reader.h"
 
 struct verify_args {
     const char *file;

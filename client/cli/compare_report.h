@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-#include "storage/comparison.h"
+#include "storage/eval/comparison.h"
 
 /* A heading and a line each; NULL marks none, otherwise one of the lines. */
 void compare_report_print(const struct compared *lines, size_t n,

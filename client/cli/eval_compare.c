@@ -16,7 +16,7 @@
 #include "client/cli/progress_line.h"
 #include "client/cli/sample_select.h"
 #include "client/cli/svg_chart.h"
-#include "storage/comparison.h"
+#include "storage/eval/comparison.h"
 #include "storage/parallel.h"
 
 /* What is compared, and what came of it. */

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "storage/source.h"
+#include "storage/source/source.h"
 
 struct compare_args {
     const char *list; /* of candidates, as candidate_list_parse() reads it */

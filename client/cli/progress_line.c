@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "client/cli/cli_text.h"
-#include "storage/source.h"
+#include "storage/source/source.h"
 
 #define SHOW_EVERY_S 0.1
 #define WIPE_LINE    "\r\033[K"

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "storage/table_builder.h"
+#include "storage/builder/table_builder.h"
 
 struct progress_line {
     const char *doing; /* "quantizing" */

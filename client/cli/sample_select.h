@@ -5,7 +5,7 @@
 #ifndef NB_CLI_SAMPLE_SELECT_H
 #define NB_CLI_SAMPLE_SELECT_H
 
-#include "storage/row_sample.h"
+#include "storage/builder/row_sample.h"
 
 /* `weights` is the path of a file of weights, or NULL; max_rows 0: as many as
  * row_sample_rows() says. Contract and errors of row_sample_take(). */

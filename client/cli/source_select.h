@@ -7,7 +7,7 @@
 #define NB_CLI_SOURCE_SELECT_H
 
 #include "client/cli/option_table.h"
-#include "storage/source.h"
+#include "storage/source/source.h"
 
 /* Option group over a struct source_options: --format --tensor --dim. */
 #define SOURCE_SELECT_ROWS 3

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/atomic_file.h"
+#include "storage/io/atomic_file.h"
 
 /* All in pixels. */
 #define WIDTH        960.0

@@ -10,7 +10,7 @@
 #include <jansson.h>
 
 #include "quant/nibble.h"
-#include "storage/table_reader.h"
+#include "storage/table/table_reader.h"
 
 struct table_report {
     struct nb_format format;

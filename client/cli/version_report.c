@@ -11,7 +11,7 @@
 #include "client/cli/command.h"
 #include "client/cli/json_line.h"
 #include "client/cli/table_report.h"
-#include "storage/model_version.h"
+#include "storage/repo/model_version.h"
 
 bool version_report_is_version(const char *path)
 {

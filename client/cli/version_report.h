@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-#include "storage/manifest.h"
+#include "storage/repo/manifest.h"
 
 /* Is `path` a directory, and so a version's? */
 bool version_report_is_version(const char *path);

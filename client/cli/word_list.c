@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/table_reader.h"
+#include "storage/table/table_reader.h"
 
 /* Text being taken apart; words are written to `to`. */
 struct cursor {

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "quant/bytes.h"
-#include "storage/table_writer.h"
+#include "storage/table/table_writer.h"
 #include "tests/lib/rng.h"
 
 #define ENCODED_ROWS 512u

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "storage/table_reader.h"
+#include "storage/table/table_reader.h"
 
 #define DISK_TABLE_DIM 64u
 

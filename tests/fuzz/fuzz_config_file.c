@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/config_file.h"
+#include "server/settings/config_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

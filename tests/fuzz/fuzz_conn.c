@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/session.h"
+#include "server/request/session.h"
 #include "tests/lib/service_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "quant/nibble.h"
-#include "storage/key_index.h"
+#include "storage/table/key_index.h"
 
 #define DIM    2
 #define STRIDE (DIM * 4 + NB_KEY_BYTES)

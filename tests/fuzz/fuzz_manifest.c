@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/manifest.h"
-#include "storage/repo_name.h"
+#include "storage/repo/manifest.h"
+#include "storage/repo/repo_name.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/options.h"
+#include "server/settings/options.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/rpc.h"
+#include "server/request/rpc.h"
 #include "tests/lib/service_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "storage/row_weights.h"
+#include "storage/source/row_weights.h"
 #include "tests/lib/fuzz_file.h"
 
 #define ROWS_MAX 100

@@ -11,8 +11,8 @@
 #include <xxhash.h>
 
 #include "quant/bytes.h"
-#include "storage/table_format.h"
-#include "storage/table_reader.h"
+#include "storage/table/table_format.h"
+#include "storage/table/table_reader.h"
 #include "tests/lib/fuzz_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

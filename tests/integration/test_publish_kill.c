@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "storage/model_repo.h"
+#include "storage/repo/model_repo.h"
 #include "tests/lib/repo_files.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/run_suite.h"

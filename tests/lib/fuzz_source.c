@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "storage/source.h"
+#include "storage/source/source.h"
 #include "tests/lib/fuzz_file.h"
 
 #define ROWS 3u

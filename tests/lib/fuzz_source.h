@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "storage/source.h"
+#include "storage/source/source.h"
 
 /* Opens the input with these options and reads it to the end, twice. Aborts
  * where the source breaks its contract. */

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "storage/table_writer.h"
+#include "storage/table/table_writer.h"
 
 /* A writer with all rows of table_file_rows() and their keys appended; the
  * caller commits and destroys it. */

@@ -6,7 +6,7 @@
 #ifndef NB_TESTS_LIB_RELOAD_FIXTURE_H
 #define NB_TESTS_LIB_RELOAD_FIXTURE_H
 
-#include "server/model_reload.h"
+#include "server/models/model_reload.h"
 
 extern struct model_reload reload_fixture;
 

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "storage/dir_list.h"
-#include "storage/model_repo.h"
+#include "storage/io/dir_list.h"
+#include "storage/repo/model_repo.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/table_files.h"
 

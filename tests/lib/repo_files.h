@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "storage/model_repo.h"
-#include "storage/publish.h"
+#include "storage/repo/model_repo.h"
+#include "storage/repo/publish.h"
 
 /* Makes the repository; its path. */
 const char *repo_files_create(void);

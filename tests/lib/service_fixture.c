@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "quant/bytes.h"
-#include "storage/table_writer.h"
+#include "storage/table/table_writer.h"
 
 struct service fixture_service;
 uint64_t fixture_now_ns;

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "proto/frame.h"
-#include "server/service.h"
+#include "server/request/service.h"
 
 #define FIXTURE_ROWS  40u
 #define FIXTURE_DIM_A 6u

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "storage/source.h"
+#include "storage/source/source.h"
 
 /* Opens the source, which must be of that format and shape, and reads it three
  * times, one, two and all rows at once: the values must be these, bit for bit.

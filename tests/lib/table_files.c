@@ -10,8 +10,8 @@
 #include "quant/bytes.h"
 #include "quant/codec/q4.h"
 #include "quant/half.h"
-#include "storage/table_format.h"
-#include "storage/table_writer.h"
+#include "storage/table/table_format.h"
+#include "storage/table/table_writer.h"
 #include "tests/lib/scratch.h"
 
 struct nb_format table_file_format(uint32_t dim)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/table_reader.h"
+#include "storage/table/table_reader.h"
 #include "tests/lib/keyed_files.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/run_suite.h"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/auto_choice.h"
+#include "storage/eval/auto_choice.h"
 #include "tests/lib/row_kinds.h"
 #include "tests/lib/run_suite.h"
 

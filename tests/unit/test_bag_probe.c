@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/bag_probe.h"
+#include "storage/eval/bag_probe.h"
 #include "tests/lib/run_suite.h"
 
 #define DIM 4

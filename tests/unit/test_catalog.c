@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "server/catalog.h"
+#include "server/models/catalog.h"
 
 #include "tests/lib/run_suite.h"
 

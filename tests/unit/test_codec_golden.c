@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "storage/table_builder.h"
-#include "storage/table_reader.h"
+#include "storage/builder/table_builder.h"
+#include "storage/table/table_reader.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/comparison.h"
-#include "storage/table_eval.h"
+#include "storage/eval/comparison.h"
+#include "storage/eval/table_eval.h"
 #include "tests/lib/row_kinds.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"

@@ -3,7 +3,7 @@
 
 /* A connection over a real socket, on a loop that the test turns and by a clock
  * that it sets. */
-#include "server/conn.h"
+#include "server/net/conn.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "storage/cosine_bins.h"
+#include "storage/eval/cosine_bins.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/run_suite.h"
 

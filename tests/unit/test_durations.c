@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "server/durations.h"
+#include "server/stats/durations.h"
 
 #include "tests/lib/run_suite.h"
 

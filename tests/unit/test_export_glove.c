@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/table_builder.h"
-#include "storage/table_export.h"
+#include "storage/builder/table_builder.h"
+#include "storage/export/table_export.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"

@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "server/failed_versions.h"
+#include "server/models/failed_versions.h"
 
 #include "tests/lib/run_suite.h"
 

@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "server/follower.h"
+#include "server/models/follower.h"
 
 #include <inttypes.h>
 #include <stdio.h>

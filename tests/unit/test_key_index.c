@@ -10,9 +10,9 @@
 #include <xxhash.h>
 
 #include "quant/bytes.h"
-#include "storage/key_index.h"
-#include "storage/table_format.h"
-#include "storage/table_reader.h"
+#include "storage/table/key_index.h"
+#include "storage/table/table_format.h"
+#include "storage/table/table_reader.h"
 #include "tests/lib/keyed_files.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "quant/key_probe.h"
-#include "storage/key_part.h"
+#include "storage/table/key_part.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/run_suite.h"
 

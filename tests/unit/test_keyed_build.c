@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "quant/bytes.h"
-#include "storage/npy_header.h"
-#include "storage/table_builder.h"
-#include "storage/table_eval.h"
-#include "storage/table_export.h"
+#include "storage/source/npy_header.h"
+#include "storage/builder/table_builder.h"
+#include "storage/eval/table_eval.h"
+#include "storage/export/table_export.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 

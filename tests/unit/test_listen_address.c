@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "server/listen_address.h"
+#include "server/settings/listen_address.h"
 
 #include <stdio.h>
 #include <string.h>

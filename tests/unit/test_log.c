@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "server/log.h"
+#include "server/log/log.h"
 
 #include <fcntl.h>
 #include <regex.h>

@@ -1,13 +1,13 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "server/log_json.h"
+#include "server/log/log_json.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "server/log.h"
+#include "server/log/log.h"
 #include "tests/lib/run_suite.h"
 
 static const struct {

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* A loop in its thread, with one listener. */
-#include "server/loop.h"
+#include "server/net/loop.h"
 
 #include <netinet/in.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "storage/manifest.h"
+#include "storage/repo/manifest.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "server/message_json.h"
+#include "server/admin/message_json.h"
 
 #include <jansson.h>
 #include <math.h>

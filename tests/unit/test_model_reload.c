@@ -1,13 +1,13 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "server/model_reload.h"
+#include "server/models/model_reload.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "storage/table_format.h"
+#include "storage/table/table_format.h"
 #include "tests/lib/reload_fixture.h"
 #include "tests/lib/repo_files.h"
 #include "tests/lib/run_suite.h"

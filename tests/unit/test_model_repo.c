@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "storage/model_repo.h"
+#include "storage/repo/model_repo.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "storage/model_dir.h"
-#include "storage/repo_name.h"
-#include "storage/table_format.h"
+#include "storage/repo/model_dir.h"
+#include "storage/repo/repo_name.h"
+#include "storage/table/table_format.h"
 #include "tests/lib/repo_files.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"

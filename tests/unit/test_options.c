@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "server/options.h"
+#include "server/settings/options.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "server/outq.h"
+#include "server/request/outq.h"
 
 #include <stdlib.h>
 #include <string.h>

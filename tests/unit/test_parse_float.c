@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "quant/half.h"
-#include "storage/parse_float.h"
+#include "storage/source/parse_float.h"
 #include "tests/lib/run_suite.h"
 
 static locale_t c_locale;

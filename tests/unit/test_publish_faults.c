@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "storage/file_copy.h"
-#include "storage/model_repo.h"
+#include "storage/io/file_copy.h"
+#include "storage/repo/model_repo.h"
 #include "tests/lib/faults.h"
 #include "tests/lib/repo_files.h"
 #include "tests/lib/run_suite.h"

@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "server/reaper.h"
+#include "server/models/reaper.h"
 
 #include <stdatomic.h>
 #include <uv.h>

@@ -1,7 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "server/repo_watch.h"
+#include "server/models/repo_watch.h"
 
 #include <stdio.h>
 #include <sys/stat.h>

@@ -4,7 +4,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "server/residency_rules.h"
+#include "server/settings/residency_rules.h"
 #include "tests/lib/run_suite.h"
 
 static struct nb_errctx err;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/row_protection.h"
+#include "storage/table/row_protection.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 

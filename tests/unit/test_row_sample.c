@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "storage/mix64.h"
-#include "storage/row_sample.h"
+#include "storage/builder/row_sample.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 

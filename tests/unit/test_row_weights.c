@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/npy_header.h"
-#include "storage/row_weights.h"
+#include "storage/source/npy_header.h"
+#include "storage/source/row_weights.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 

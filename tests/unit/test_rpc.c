@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* Handlers without sockets: a body in, a frame out. */
-#include "server/rpc.h"
+#include "server/request/rpc.h"
 
 #include <stdlib.h>
 #include <string.h>

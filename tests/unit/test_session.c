@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* A connection without its socket, in whatever pieces its bytes come. */
-#include "server/session.h"
+#include "server/request/session.h"
 
 #include <stdlib.h>
 #include <string.h>

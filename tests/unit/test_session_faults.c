@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "server/session.h"
+#include "server/request/session.h"
 #include "tests/lib/faults.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/service_fixture.h"

@@ -7,9 +7,9 @@
 
 #include "quant/bytes.h"
 #include "quant/half.h"
-#include "storage/npy_header.h"
-#include "storage/table_builder.h"
-#include "storage/table_export.h"
+#include "storage/source/npy_header.h"
+#include "storage/builder/table_builder.h"
+#include "storage/export/table_export.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "storage/table_builder.h"
+#include "storage/builder/table_builder.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/source_checks.h"

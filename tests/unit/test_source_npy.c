@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "quant/bytes.h"
-#include "storage/npy_header.h"
-#include "storage/source.h"
+#include "storage/source/npy_header.h"
+#include "storage/source/source.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "quant/bytes.h"
-#include "storage/npy_header.h"
-#include "storage/zip_archive.h"
+#include "storage/source/npy_header.h"
+#include "storage/source/zip_archive.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/source_checks.h"

@@ -5,7 +5,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "storage/source.h"
+#include "storage/source/source.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 

@@ -7,7 +7,7 @@
 
 #include "quant/bytes.h"
 #include "quant/half.h"
-#include "storage/safetensors_header.h"
+#include "storage/source/safetensors_header.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/source_checks.h"

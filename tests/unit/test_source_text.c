@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/line_reader.h"
-#include "storage/source.h"
+#include "storage/source/line_reader.h"
+#include "storage/source/source.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 

@@ -10,11 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "storage/comparison.h"
-#include "storage/source.h"
-#include "storage/table_builder.h"
-#include "storage/table_eval.h"
-#include "storage/table_export.h"
+#include "storage/eval/comparison.h"
+#include "storage/source/source.h"
+#include "storage/builder/table_builder.h"
+#include "storage/eval/table_eval.h"
+#include "storage/export/table_export.h"
 #include "tests/lib/faults.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"

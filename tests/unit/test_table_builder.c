@@ -11,9 +11,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "storage/npy_header.h"
-#include "storage/source.h"
-#include "storage/table_builder.h"
+#include "storage/source/npy_header.h"
+#include "storage/source/source.h"
+#include "storage/builder/table_builder.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 

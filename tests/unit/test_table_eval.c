@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "storage/table_eval.h"
+#include "storage/eval/table_eval.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "storage/npy_header.h"
-#include "storage/source.h"
-#include "storage/table_builder.h"
-#include "storage/table_export.h"
+#include "storage/source/npy_header.h"
+#include "storage/source/source.h"
+#include "storage/builder/table_builder.h"
+#include "storage/export/table_export.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/table_files.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "quant/bytes.h"
-#include "storage/table_format.h"
+#include "storage/table/table_format.h"
 #include "tests/lib/run_suite.h"
 
 #define METADATA 40u

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/table_builder.h"
-#include "storage/table_reader.h"
-#include "storage/table_writer.h"
+#include "storage/builder/table_builder.h"
+#include "storage/table/table_reader.h"
+#include "storage/table/table_writer.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 

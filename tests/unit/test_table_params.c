@@ -9,11 +9,11 @@
 #include <xxhash.h>
 
 #include "quant/bytes.h"
-#include "storage/table_export.h"
-#include "storage/table_format.h"
-#include "storage/table_params.h"
-#include "storage/table_reader.h"
-#include "storage/table_writer.h"
+#include "storage/export/table_export.h"
+#include "storage/table/table_format.h"
+#include "storage/table/table_params.h"
+#include "storage/table/table_reader.h"
+#include "storage/table/table_writer.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/table_files.h"

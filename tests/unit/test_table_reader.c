@@ -11,8 +11,8 @@
 #include <xxhash.h>
 
 #include "quant/bytes.h"
-#include "storage/table_format.h"
-#include "storage/table_reader.h"
+#include "storage/table/table_format.h"
+#include "storage/table/table_reader.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/table_files.h"

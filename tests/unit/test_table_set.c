@@ -1,13 +1,13 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include "server/table_set.h"
+#include "server/models/table_set.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <uv.h>
 
-#include "server/counters.h"
+#include "server/stats/counters.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/table_files.h"

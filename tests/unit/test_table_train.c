@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/npy_header.h"
-#include "storage/table_builder.h"
-#include "storage/table_params.h"
+#include "storage/source/npy_header.h"
+#include "storage/builder/table_builder.h"
+#include "storage/table/table_params.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 

@@ -10,10 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "storage/atomic_file.h"
-#include "storage/table_format.h"
-#include "storage/table_reader.h"
-#include "storage/table_writer.h"
+#include "storage/io/atomic_file.h"
+#include "storage/table/table_format.h"
+#include "storage/table/table_reader.h"
+#include "storage/table/table_writer.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/table_files.h"

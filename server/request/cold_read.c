@@ -1,0 +1,132 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "server/request/cold_read.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <uv.h>
+
+struct cold_read {
+    uv_work_t work;
+    cold_read_fn *done; /* NULL: nobody waits any more */
+    void *arg;
+    struct table_set *tables; /* a reference; NULL: not begun */
+    size_t n;                 /* pages */
+    uint64_t pages[COLD_PAGES_MAX];
+    const struct table *of[COLD_PAGES_MAX]; /* each is a page of */
+};
+
+void cold_read_destroy(struct cold_read *read)
+{
+    if (read != NULL) {
+        table_set_unref(read->tables);
+        free(read);
+    }
+}
+
+static bool is_probing(struct service *service)
+{
+    return service->uv != NULL &&
+           service_turn_ns(service) < service->probe_until_ns;
+}
+
+static void find_of(struct cold_read *read, const struct feature *feature)
+{
+    const struct table *table = feature->entry->table;
+    if (!table_may_be_cold(table)) {
+        return;
+    }
+    size_t n = table_find_cold(table, &feature->ids, COLD_PAGES_MAX - read->n,
+                               read->pages + read->n);
+    for (size_t i = 0; i < n; i++) {
+        read->of[read->n++] = table;
+    }
+}
+
+int cold_read_find(struct call *call, struct table_set *tables,
+                   const struct feature *features, size_t n)
+{
+    struct service *service = call->service;
+    if (!call->may_put_off || !is_probing(service)) {
+        return 0;
+    }
+    if (service->cold == NULL) {
+        service->cold = calloc(1, sizeof(*service->cold));
+    }
+    struct cold_read *read = service->cold;
+    if (read == NULL) {
+        return 0; /* no memory: answered as it is */
+    }
+    read->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        find_of(read, &features[i]);
+    }
+    if (read->n == 0) {
+        return 0;
+    }
+    read->tables = table_set_ref(tables);
+    service->cold = NULL;
+    service->probe_until_ns = service_turn_ns(service) + COLD_PROBE_NS;
+    call->cold = read;
+    return -1;
+}
+
+/* On a thread of libuv's. */
+static void on_read(uv_work_t *work)
+{
+    const struct cold_read *read = work->data;
+    size_t n;
+    for (size_t i = 0; i < read->n; i += n) {
+        n = 1;
+        while (i + n < read->n && read->of[i + n] == read->of[i]) {
+            n++;
+        }
+        table_read_pages(read->of[i], &read->pages[i], n);
+    }
+}
+
+static void on_done(uv_work_t *work, int status)
+{
+    struct cold_read *read = work->data;
+    cold_read_fn *done = read->done;
+    void *arg = read->arg;
+    (void)status; /* a request is asked again whatever came of it */
+    cold_read_destroy(read);
+    if (done != NULL) {
+        done(arg);
+    }
+}
+
+bool cold_read_start(struct service *service, struct cold_read *read,
+                     cold_read_fn *done, void *arg)
+{
+    read->done = done;
+    read->arg = arg;
+    read->work.data = read;
+    if (uv_queue_work(service->uv, &read->work, on_read, on_done) != 0) {
+        cold_read_destroy(read);
+        return false;
+    }
+    counter_add(&service->counters->put_off, 1);
+    return true;
+}
+
+void cold_read_forget(struct cold_read *read)
+{
+    read->done = NULL;
+}
+
+void cold_read_check_turn(struct service *service, uint64_t turn_ns)
+{
+    struct rusage usage;
+    if (service->uv == NULL || turn_ns < COLD_STALL_NS ||
+        getrusage(RUSAGE_THREAD, &usage) != 0) {
+        return;
+    }
+    uint64_t faults = (uint64_t)usage.ru_majflt;
+    if (faults != service->major_faults) {
+        service->probe_until_ns = service->now_ns() + COLD_PROBE_NS;
+    }
+    service->major_faults = faults;
+}

@@ -1,0 +1,68 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* What Lookup and Pool share: one feature of a request resolved to rows of a
+ * table, and the reply planned before it is written. */
+#ifndef NB_SERVER_FEATURE_H
+#define NB_SERVER_FEATURE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/blocks.h"
+#include "server/request/call.h"
+
+/* A feature with everything but how its ids are used. */
+struct feature {
+    const struct table_entry *entry;
+    struct nb_ids ids;
+    size_t n_bags; /* 0: rows are asked for */
+};
+
+/* Fields of LookupFeature and PoolFeature that are the same. */
+struct feature_fields {
+    const char *table;
+    size_t n_ids;
+    const uint64_t *ids;
+    size_t n_ids32;
+    const uint32_t *ids32;
+};
+
+/* The model of that name; an empty one means the only model. Fails naming the
+ * models there are. */
+int feature_find_model(struct call *call, const char *model,
+                       const struct catalog_entry **entry);
+
+/* Resolves the fields that stand in front of both requests: the tables to
+ * answer from, and the deadline. `dtype` must be in the enumeration. */
+int feature_begin(struct call *call, const char *model, uint64_t version,
+                  uint32_t timeout_ms, uint32_t dtype,
+                  struct table_set **tables);
+
+/* Resolves feature `i`; fails naming the field. */
+int feature_resolve(struct call *call, const struct table_set *tables, size_t i,
+                    const struct feature_fields *fields,
+                    struct feature *feature);
+
+/* A request being planned: its features, and the blocks that answer them. */
+struct feature_plan {
+    struct feature *features;
+    struct block_head *heads;
+};
+
+int feature_plan_init(struct call *call, size_t n, struct feature_plan *plan);
+
+/* The block of `rows` rows that answers a feature. */
+struct block_head feature_head(const struct feature *feature, size_t rows,
+                               uint32_t dtype);
+
+/* Plans the whole reply and reserves it. */
+int feature_reserve(struct call *call, const struct table_set *tables,
+                    const struct block_head *heads, size_t n,
+                    struct blocks_writer *writer);
+
+/* Ends block `i`: rv is what nb_lookup() or nb_pool() returned. */
+int feature_done(struct call *call, size_t i, const struct feature *feature,
+                 int rv, uint64_t unseen, struct blocks_writer *writer);
+
+#endif
