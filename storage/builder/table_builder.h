@@ -45,10 +45,9 @@ struct build_options {
     enum nan_policy nan_policy;
     const char *keys; /* "none" (or NULL), "text": hashes of the words that
                        * stand before the rows; else a file of row_keys.h */
-    const char
-        *protect_weights;           /* rows of the greatest weights in this file
-                                      * of row_weights.h are protected;
-                                      * NULL: none */
+    const char *protect_weights;    /* rows of the greatest weights in this file
+                                     * of row_weights.h are protected; NULL:
+                                     * none */
     double protect_fraction;        /* of the rows: above 0, at most 1 */
     struct nb_unseen_policy unseen; /* default_row is a row of the source */
     const struct table_choice *choice; /* to record; NULL: none was made */
