@@ -2,11 +2,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* Rows whose columns are elements of a fixed size, one after the other, for
- * ops_avx2_template.h. A pair is columns 0..7 and 8..15 here. */
+ * ops_template.h. A pair is columns 0..7 and 8..15 here. */
 #ifndef NB_QUANT_ELEMENTS_AVX2_H
 #define NB_QUANT_ELEMENTS_AVX2_H
 
-#include "quant/kernel/q4_avx2.h"
+#include "quant/kernel/ops_units_avx2.h"
 
 struct tile {
     size_t at; /* byte of the first element */

@@ -2,11 +2,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* Rows whose columns are elements of a fixed size, one after the other, for
- * ops_avx512_template.h. */
+ * ops_template.h. */
 #ifndef NB_QUANT_ELEMENTS_AVX512_H
 #define NB_QUANT_ELEMENTS_AVX512_H
 
-#include "quant/kernel/q4_avx512.h"
+#include "quant/kernel/ops_units_avx512.h"
 
 struct tile {
     size_t at; /* byte of the first element */

@@ -45,4 +45,4 @@ Q4_INLINE __m512 row_unit(const struct row *row, const struct tile *tile,
     return whole ? values : _mm512_mul_ps(row->scales, values);
 }
 
-#include "quant/kernel/ops_avx512_template.h"
+#include "quant/kernel/ops_template.h"

@@ -54,4 +54,4 @@ Q4_INLINE struct q4_pair row_unit(const struct row *row,
                             row_half(row, at + 8 * VALUE_BYTES, whole)};
 }
 
-#include "quant/kernel/ops_avx2_template.h"
+#include "quant/kernel/ops_template.h"

@@ -2,10 +2,10 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * As lut_avx512_template.h, for ops_avx2_template.h: vpermps takes 8 levels, so
+ * As lut_avx512_template.h, for ops_template.h: vpermps takes 8 levels, so
  * that a table is two, and bit 3 of a code chooses.
  */
-#include "quant/kernel/q4_avx2.h"
+#include "quant/kernel/ops_units_avx2.h"
 
 struct tile {
     struct q4_tile codes;

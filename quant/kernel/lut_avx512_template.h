@@ -2,11 +2,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Rows of 4-bit codes into a table of 16 levels, for ops_avx512_template.h.
+ * Rows of 4-bit codes into a table of 16 levels, for ops_template.h.
  * Parameters: OPS_BIASED, as there. The codec defines row_open(), which sets
  * all of a row. scale x level + bias is made once for each of the levels.
  */
-#include "quant/kernel/q4_avx512.h"
+#include "quant/kernel/ops_units_avx512.h"
 
 struct tile {
     struct q4_tile codes;

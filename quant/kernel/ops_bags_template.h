@@ -5,7 +5,7 @@
  * The sum and max kernels of a codec, from functions that do a bag: these are
  * generated for every number of units of a tile, so that the accumulators are
  * registers.
- * Parameters: those of ops_<isa>_template.h, and
+ * Parameters: those of ops_template.h, and
  *   ops_sum_bag, ops_max_bag(job, tile, bag, result, const unsigned units)
  *   OPS_KERNEL(op), OPS_SCALAR(op)
  *   OPS_MAX_UNITS  4 or 8

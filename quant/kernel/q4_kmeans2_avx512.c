@@ -20,4 +20,4 @@ Q4_INLINE struct row row_open(const struct kernel_job *job,
                         .bias = 0};
 }
 
-#include "quant/kernel/ops_avx512_template.h"
+#include "quant/kernel/ops_template.h"

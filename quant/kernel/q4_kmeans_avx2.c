@@ -24,4 +24,4 @@ Q4_INLINE struct row row_open(const struct kernel_job *job,
     return row;
 }
 
-#include "quant/kernel/ops_avx2_template.h"
+#include "quant/kernel/ops_template.h"

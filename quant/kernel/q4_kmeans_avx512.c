@@ -18,4 +18,4 @@ Q4_INLINE struct row row_open(const struct kernel_job *job,
     return (struct row){table, bytes, 1, 0};
 }
 
-#include "quant/kernel/ops_avx512_template.h"
+#include "quant/kernel/ops_template.h"

@@ -10,7 +10,7 @@
 #define OPS_BIASED 1
 
 #include "quant/codec/q4_trellis.h"
-#include "quant/kernel/q4_avx2.h"
+#include "quant/kernel/ops_units_avx2.h"
 
 struct tile {
     struct q4_tile codes;
@@ -106,4 +106,4 @@ Q4_INLINE struct q4_pair unit_ordered(struct q4_pair values)
     return q4_ordered(values);
 }
 
-#include "quant/kernel/ops_avx2_template.h"
+#include "quant/kernel/ops_template.h"

@@ -10,7 +10,7 @@
 #define OPS_BIASED 1
 
 #include "quant/codec/q4_trellis.h"
-#include "quant/kernel/q4_avx512.h"
+#include "quant/kernel/ops_units_avx512.h"
 
 struct tile {
     struct q4_tile codes;
@@ -88,4 +88,4 @@ Q4_INLINE __m512 unit_ordered(__m512 values)
     return q4_ordered(values);
 }
 
-#include "quant/kernel/ops_avx512_template.h"
+#include "quant/kernel/ops_template.h"

@@ -47,4 +47,4 @@ Q4_INLINE __m512 row_unit(const struct row *row, const struct tile *tile,
     return whole ? _mm512_add_ps(values, _mm512_set1_ps(row->bias)) : values;
 }
 
-#include "quant/kernel/ops_avx512_template.h"
+#include "quant/kernel/ops_template.h"

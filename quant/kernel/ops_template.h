@@ -2,10 +2,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The AVX-512 decode, sum and max of a codec, in units of 16 columns.
- * Parameters, defined before:
+ * The decode, sum and max of a codec with one instruction set, in units of 16
+ * columns. Parameters, defined before:
  *   OPS_CODEC    name in codecs.def
  *   OPS_BIASED   1 if rows have a scale and a bias; 0: values are the levels
+ *   all of ops_units_<isa>.h, where `unit` is 16 lanes
  *   struct tile  where columns lie in a row; has a member `unsigned units`
  *   static bool tile_init(struct tile *, job, col, width)
  *                false if a row is too short: the scalar kernel does it
@@ -14,20 +15,18 @@
  *                scale 1 and bias 0 if not biased
  *   static void row_begin(struct row *, const bool whole)
  *                readies for row_unit; scale and bias are final
- *   static __m512 row_unit(const struct row *, const struct tile *,
- *                          const unsigned u, const bool last, const bool whole)
+ *   static OPS_UNIT row_unit(const struct row *, const struct tile *,
+ *                            const unsigned u, const bool last,
+ *                            const bool whole)
  *                scale x levels of unit u, if `whole` plus bias; columns past
  *                the tile's width may be anything
- *   static __m512 unit_ordered(__m512)
+ *   static OPS_UNIT unit_ordered(OPS_UNIT)
  *                puts a unit's lanes in the order of columns
  */
-#include "quant/kernel/q4_avx512.h"
-
 #define OPS_PASTE2(codec, op, isa) nb_##codec##_##op##_##isa
 #define OPS_PASTE(codec, op, isa)  OPS_PASTE2(codec, op, isa)
-#define OPS_KERNEL(op)             OPS_PASTE(OPS_CODEC, op, avx512)
+#define OPS_KERNEL(op)             OPS_PASTE(OPS_CODEC, op, OPS_ISA)
 #define OPS_SCALAR(op)             OPS_PASTE(OPS_CODEC, op, scalar)
-#define OPS_MAX_UNITS              8 /* a tile's, all in registers */
 
 /* ---- decode ---------------------------------------------------------- */
 
@@ -69,22 +68,21 @@ void OPS_KERNEL(decode)(const struct kernel_job *job)
 
 Q4_INLINE void ops_finish_sum(const struct kernel_job *job,
                               const struct kernel_result *result,
-                              const __m512 *sums, const unsigned units)
+                              const OPS_UNIT *sums, const unsigned units)
 {
     size_t value_bytes = job->dtype == NB_FP32 ? 4 : 2;
 #pragma GCC unroll 8
     for (unsigned u = 0; u < units; u++) {
-        __m512 values = sums[u];
+        OPS_UNIT values = sums[u];
         if (job->resume) {
-            values = _mm512_add_ps(_mm512_load_ps(job->sums->values + u * 16),
-                                   values);
+            values = ops_add(ops_load(job->sums->values + u * 16), values);
         }
         if (job->suspend) {
-            _mm512_store_ps(job->sums->values + u * 16, values);
+            ops_save(job->sums->values + u * 16, values);
             continue;
         }
         if (result->divisor > 0) {
-            values = _mm512_div_ps(values, _mm512_set1_ps(result->divisor));
+            values = ops_divide(values, ops_spread(result->divisor));
         }
         q4_store(result->out + u * 16 * value_bytes, job->dtype,
                  unit_ordered(values), job->width - u * 16);
@@ -97,12 +95,12 @@ Q4_INLINE void ops_sum_bag(const struct kernel_job *job,
                            const struct kernel_result *result,
                            const unsigned units)
 {
-    __m512 sums[OPS_MAX_UNITS];
+    OPS_UNIT sums[OPS_MAX_UNITS];
     float bias = 0;
 
 #pragma GCC unroll 8
     for (unsigned u = 0; u < units; u++) {
-        sums[u] = _mm512_setzero_ps();
+        sums[u] = ops_zero();
     }
     for (size_t i = 0; i < bag->n; i++) {
         kernel_prefetch_ahead(job, (size_t)(bag->rows - job->rows) + i, 1);
@@ -114,15 +112,15 @@ Q4_INLINE void ops_sum_bag(const struct kernel_job *job,
         row_begin(&row, false);
 #pragma GCC unroll 8
         for (unsigned u = 0; u < units; u++) {
-            sums[u] = _mm512_add_ps(
-                sums[u], row_unit(&row, tile, u, u + 1 == units, false));
+            sums[u] = ops_add(sums[u],
+                              row_unit(&row, tile, u, u + 1 == units, false));
         }
         bias += OPS_BIASED ? row.bias : 0;
     }
     if (OPS_BIASED) {
 #pragma GCC unroll 8
         for (unsigned u = 0; u < units; u++) {
-            sums[u] = _mm512_add_ps(sums[u], _mm512_set1_ps(bias));
+            sums[u] = ops_add(sums[u], ops_spread(bias));
         }
     }
     ops_finish_sum(job, result, sums, units);
@@ -130,10 +128,10 @@ Q4_INLINE void ops_sum_bag(const struct kernel_job *job,
 
 /* ---- max ------------------------------------------------------------- */
 
-/* maxps gives the second operand unless the first is greater. */
+/* ops_max() gives the second operand unless the first is greater. */
 Q4_INLINE void ops_max_row(const struct kernel_job *job,
                            const struct tile *tile, const uint8_t *bytes,
-                           __m512 *values, const unsigned units,
+                           OPS_UNIT *values, const unsigned units,
                            const bool first)
 {
     struct row row = row_open(job, tile, bytes);
@@ -141,8 +139,8 @@ Q4_INLINE void ops_max_row(const struct kernel_job *job,
     row_begin(&row, true);
 #pragma GCC unroll 8
     for (unsigned u = 0; u < units; u++) {
-        __m512 unit = row_unit(&row, tile, u, u + 1 == units, true);
-        values[u] = first ? unit : _mm512_max_ps(unit, values[u]);
+        OPS_UNIT unit = row_unit(&row, tile, u, u + 1 == units, true);
+        values[u] = first ? unit : ops_max(unit, values[u]);
     }
 }
 
@@ -153,14 +151,14 @@ Q4_INLINE void ops_max_bag(const struct kernel_job *job,
                            const unsigned units)
 {
     size_t value_bytes = job->dtype == NB_FP32 ? 4 : 2;
-    __m512 values[OPS_MAX_UNITS];
+    OPS_UNIT values[OPS_MAX_UNITS];
     size_t i = 0;
 
     if (job->resume || bag->n == 0) {
 #pragma GCC unroll 8
         for (unsigned u = 0; u < units; u++) {
-            values[u] = job->resume ? _mm512_load_ps(job->sums->values + u * 16)
-                                    : _mm512_setzero_ps();
+            values[u] =
+                job->resume ? ops_load(job->sums->values + u * 16) : ops_zero();
         }
     } else {
         ops_max_row(job, tile, bag->rows[i++], values, units, true);
@@ -172,7 +170,7 @@ Q4_INLINE void ops_max_bag(const struct kernel_job *job,
 #pragma GCC unroll 8
     for (unsigned u = 0; u < units; u++) {
         if (job->suspend) {
-            _mm512_store_ps(job->sums->values + u * 16, values[u]);
+            ops_save(job->sums->values + u * 16, values[u]);
         } else {
             q4_store(result->out + u * 16 * value_bytes, job->dtype,
                      unit_ordered(values[u]), job->width - u * 16);
