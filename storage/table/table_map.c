@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -41,7 +42,13 @@ int table_map_file(int fd, size_t n, struct table_map *map)
         return rv;
     }
     (void)posix_fadvise(kept, 0, 0, POSIX_FADV_RANDOM);
-    *map = (struct table_map){.at = at, .bytes = n, .fd = kept};
+    struct stat stat;
+    *map = (struct table_map){
+        .at = at,
+        .bytes = n,
+        .fd = kept,
+        .owned = fstat(kept, &stat) == 0 && geteuid() == stat.st_uid,
+    };
     return 0;
 }
 
@@ -216,6 +223,12 @@ static int copy_to_huge(struct table_map *map, const struct io_pace *pace,
 bool table_map_is_cold(const struct table_map *map, uint64_t offset)
 {
     char byte;
+    unsigned char resident;
+    if (map->owned) {
+        size_t page = (size_t)sysconf(_SC_PAGESIZE);
+        uint8_t *at = (uint8_t *)map->at + offset / page * page;
+        return mincore(at, page, &resident) == 0 && (resident & 1) == 0;
+    }
     const struct iovec to = {&byte, 1};
     return map->fd >= 0 &&
            preadv2(map->fd, &to, 1, (off_t)offset, RWF_NOWAIT) < 0 &&

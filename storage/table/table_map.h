@@ -18,6 +18,8 @@ struct table_map {
     void *at;
     size_t bytes; /* of the file */
     int fd;       /* of the file; -1: of a copy */
+    bool owned;   /* the file, by this process' user: mincore() says true. Of
+                   * other files preadv2() does, but begins to read them. */
     enum table_residency residency;
     uint64_t huge_bytes;
 };

@@ -4,10 +4,12 @@
 /* Tables kept in memory in all ways there are. */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "storage/table/table_reader.h"
@@ -141,6 +143,92 @@ START_TEST(no_memory_for_a_copy)
 }
 END_TEST
 
+#define FAR_ROW 81920u /* a multiple of 4096, behind what opening reads */
+#define AT(row) (4096u + (uint64_t)29 * (row))
+
+/* Opens the file with none of its pages in memory; NULL: the file system does
+ * not give them up. */
+static struct table *open_cold(const char *path)
+{
+    struct table *table;
+    const uint64_t first = FAR_ROW;
+    const struct nb_ids ids = {.u64 = &first, .n = 1};
+    int fd = open(path, O_RDONLY);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fsync(fd), 0);
+    ck_assert_int_eq(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    close(fd);
+    ck_assert_int_eq(table_open(path, TABLE_VERIFY_HEADER, &table, &err), 0);
+    uint64_t page = 0;
+    if (table_find_cold(table, &ids, 1, &page) == 0) {
+        table_close(table);
+        return NULL;
+    }
+    ck_assert_uint_eq(page, AT(FAR_ROW));
+    return table;
+}
+
+static void check_cold_pages(struct table *table)
+{
+    /* Row 141 from there stands in two pages, 5 and 6 in one. */
+    const uint64_t wanted[] = {FAR_ROW + 141, FAR_ROW + 5, FAR_ROW + 6, N_ROWS,
+                               UINT64_MAX};
+    const struct nb_ids ids = {.u64 = wanted, .n = 5};
+    const uint32_t narrow[] = {FAR_ROW + 5, (uint32_t)N_ROWS};
+    const struct nb_ids ids32 = {.u32 = narrow, .n = 2};
+    uint64_t pages[8];
+    ck_assert(table_may_be_cold(table));
+    ck_assert_uint_eq(table_find_cold(table, &ids, 8, pages), 4);
+    ck_assert_uint_eq(pages[0], AT(FAR_ROW + 141));
+    ck_assert_uint_eq(pages[1], AT(FAR_ROW + 142) - 1);
+    ck_assert_uint_eq(table_find_cold(table, &ids, 1, pages), 1);
+    ck_assert_uint_eq(table_find_cold(table, &ids32, 8, pages), 1);
+    ck_assert_uint_eq(table_find_cold(table, &ids, 8, pages), 4);
+    table_read_pages(table, pages, 4);
+    ck_assert_uint_eq(table_find_cold(table, &ids, 8, pages), 0);
+}
+
+START_TEST(cold_pages_are_found_and_read)
+{
+    const char *path = table_file_write("t.nbt", DIM, N_ROWS);
+    bool other = _i == 1; /* who has not made the file */
+    if (other && geteuid() != 0) {
+        return;
+    }
+    ck_assert_int_eq(chmod(scratch_path("."), 0755), 0);
+    if (other) {
+        ck_assert_int_eq(seteuid(NOBODY), 0);
+    }
+    bool readable = faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0;
+    struct table *table = readable ? open_cold(path) : NULL;
+    if (table != NULL && !other) {
+        check_cold_pages(table);
+    } else if (table != NULL) {
+        /* The look has begun to read what it found. */
+        const uint64_t wanted = 9000;
+        const struct nb_ids ids = {.u64 = &wanted, .n = 1};
+        uint64_t page;
+        ck_assert_uint_eq(table_find_cold(table, &ids, 1, &page), 1);
+        table_read_pages(table, &page, 1);
+        ck_assert_uint_eq(table_find_cold(table, &ids, 1, &page), 0);
+    }
+    table_close(table);
+    if (other) {
+        ck_assert_int_eq(seteuid(0), 0);
+    }
+}
+END_TEST
+
+START_TEST(what_cannot_be_cold)
+{
+    const char *path;
+    struct table *table = open_rows(300, &path);
+    ck_assert_int_eq(table_reside(table, RESIDENCY_HUGE, NULL, &err), 0);
+    ck_assert(!table_may_be_cold(table));
+    table_close(table);
+}
+END_TEST
+
 Suite *make_suite(void)
 {
     Suite *suite = suite_create("table_map");
@@ -154,6 +242,8 @@ Suite *make_suite(void)
                         RESIDENCY_HUGE + 1);
     tcase_add_test(tcase, locking_needs_a_limit);
     tcase_add_test(tcase, no_memory_for_a_copy);
+    tcase_add_loop_test(tcase, cold_pages_are_found_and_read, 0, 2);
+    tcase_add_test(tcase, what_cannot_be_cold);
     suite_add_tcase(suite, tcase);
     return suite;
 }
