@@ -4,8 +4,7 @@
 /*
  * Where calls enter. A call is taken by whoever asks: it gets one of max_calls
  * places, is checked and encoded there, and put into `entered`; the loop takes
- * it from there in channel_take_entered(). A thread that is not the loop's
- * wakes the loop.
+ * it from there in channel_take_entered(), before it waits for events again.
  */
 #include "client/lib/channel.h"
 
@@ -85,6 +84,9 @@ void channel_release(struct nb_channel *channel, struct channel_call *call)
     call->next = channel->free;
     channel->free = call;
     tally_add(&channel->tally.unanswered, -1);
+    if (channel->closing) {
+        uv_cond_signal(&channel->released);
+    }
     uv_mutex_unlock(&channel->lock);
 }
 
@@ -155,11 +157,11 @@ static bool enter(struct nb_channel *channel, struct channel_call *call,
         if (ticket != NULL) {
             *ticket = call->ticket;
         }
+        if (wake) {
+            channel_wake(channel);
+        }
     }
     uv_mutex_unlock(&channel->lock);
-    if (taken && wake && channel->has_thread) {
-        uv_async_send(&channel->wake);
-    }
     return taken;
 }
 
@@ -230,11 +232,9 @@ void nb_channel_cancel(struct nb_channel *channel, uint64_t ticket)
         call->cancelled = true;
         call->next_cancelled = channel->cancelled;
         channel->cancelled = call;
+        channel_wake(channel);
     }
     uv_mutex_unlock(&channel->lock);
-    if (found && channel->has_thread) {
-        uv_async_send(&channel->wake);
-    }
 }
 
 void nb_channel_count(struct nb_channel *channel,
@@ -247,6 +247,7 @@ void nb_channel_count(struct nb_channel *channel,
         .retries = tally->retries,
         .hedges = tally->hedges,
         .hedge_won = tally->hedge_won,
+        .hedges_held = tally->hedges_held,
         .connects = tally->connects,
         .losses = tally->losses,
         .connected = (uint32_t)tally->connected,

@@ -45,6 +45,9 @@ struct channel_attempt {
 /* The first, and a hedge. */
 #define CALL_ATTEMPTS 2
 
+/* Each call earns hedge_percent. */
+#define HEDGE_COST 100u
+
 struct channel_call {
     struct nb_channel *channel;
     struct channel_call *next; /* in one of the channel's lists */
@@ -129,6 +132,7 @@ struct channel_tally {
     _Atomic uint64_t retries;
     _Atomic uint64_t hedges;
     _Atomic uint64_t hedge_won;
+    _Atomic uint64_t hedges_held;
     _Atomic uint64_t connects;
     _Atomic uint64_t losses;
     _Atomic uint64_t connected;
@@ -149,15 +153,18 @@ struct nb_channel {
     struct call_list entered;       /* taken, and not yet seen by the loop */
     struct channel_call *cancelled; /* to be */
     uint64_t n_tickets;
-    bool closing; /* nothing more is taken */
+    bool closing;       /* nothing more is taken */
+    uv_cond_t released; /* a call, while it is closing */
 
     /* of the loop */
     uv_loop_t *loop;
     uv_async_t wake;
     uv_prepare_t prepare;
-    uint32_t n_open;             /* handles and lookups */
-    uint32_t turn;               /* where the choice of a connection begins */
-    bool shut;                   /* handles are being closed */
+    uv_idle_t stir;        /* runs while a wait for events would be too long */
+    uint32_t n_open;       /* handles and lookups */
+    uint32_t turn;         /* where the choice of a connection begins */
+    uint64_t hedge_credit; /* hundredths of a hedge */
+    bool shut;             /* handles are being closed */
     struct call_list waiting;    /* for a connection */
     struct channel_conn *unsent; /* connections that have what to send */
     struct reply_blocks blocks;  /* of the reply at hand */
@@ -189,6 +196,10 @@ void call_list_remove(struct call_list *list, struct channel_call *call);
  * channel is to be closed, channel_shut(). */
 void channel_take_entered(struct nb_channel *channel);
 
+/* Something was left for on_prepare(): the loop must not wait before that. With
+ * a thread, under the lock: then the loop has not seen the end yet. */
+void channel_wake(struct nb_channel *channel);
+
 /* A free call goes back. */
 void channel_release(struct nb_channel *channel, struct channel_call *call);
 
@@ -201,6 +212,14 @@ void channel_shut(struct nb_channel *channel);
 void channel_handle_closed(struct nb_channel *channel);
 
 /* ---- channel_call.c --------------------------------------------------- */
+
+/* What a channel begins with and can save up, in hundredths of a hedge. */
+static inline uint64_t
+call_hedge_credit_max(const struct nb_channel_options *options)
+{
+    uint64_t burst = (uint64_t)options->max_calls * options->hedge_percent;
+    return burst > HEDGE_COST ? burst : HEDGE_COST;
+}
 
 /* A call has come in. */
 void call_begin(struct channel_call *call);

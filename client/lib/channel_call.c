@@ -204,6 +204,25 @@ static void start_timer(struct channel_call *call, uint64_t now)
                    0);
 }
 
+/* Hedges are paid for by calls, so that a fleet that is slow is not given twice
+ * the load as well. */
+static void earn_hedge(struct nb_channel *channel)
+{
+    uint64_t most = call_hedge_credit_max(&channel->options);
+    uint64_t credit = channel->hedge_credit + channel->options.hedge_percent;
+    channel->hedge_credit = credit < most ? credit : most;
+}
+
+static bool pay_hedge(struct nb_channel *channel)
+{
+    if (channel->hedge_credit < HEDGE_COST) {
+        tally_add(&channel->tally.hedges_held, 1);
+        return false;
+    }
+    channel->hedge_credit -= HEDGE_COST;
+    return true;
+}
+
 /* To another replica than the one that keeps it waiting. */
 static void hedge(struct channel_call *call)
 {
@@ -217,7 +236,7 @@ static void hedge(struct channel_call *call)
         &call->attempts[call->attempts[0].conn == NULL];
     struct channel_conn *conn =
         choose(call->channel, first->conn->replica, NULL);
-    if (conn != NULL) {
+    if (conn != NULL && pay_hedge(call->channel)) {
         tally_add(&call->channel->tally.hedges, 1);
         send_on(call, conn);
     }
@@ -264,6 +283,7 @@ void call_begin(struct channel_call *call)
         channel->n_open++;
     }
     call->begun = true;
+    earn_hedge(channel);
     call->hedged = channel->options.hedge_ms == 0 || channel->n_replicas == 1;
     start_timer(call, uv_hrtime());
     begin_attempt(call, NULL);

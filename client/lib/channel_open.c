@@ -50,6 +50,7 @@ static void free_parts(struct nb_channel *channel)
 static void free_channel(struct nb_channel *channel)
 {
     free_parts(channel);
+    uv_cond_destroy(&channel->released);
     uv_mutex_destroy(&channel->lock);
     free(channel);
 }
@@ -97,6 +98,17 @@ void channel_shut(struct nb_channel *channel)
     }
     uv_close((uv_handle_t *)&channel->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&channel->wake, on_handle_closed);
+    uv_close((uv_handle_t *)&channel->stir, on_handle_closed);
+}
+
+/* A thread that was about to wait may still be on its way out. */
+static void wait_released(struct nb_channel *channel)
+{
+    uv_mutex_lock(&channel->lock);
+    while (channel->tally.unanswered > 0) {
+        uv_cond_wait(&channel->released, &channel->lock);
+    }
+    uv_mutex_unlock(&channel->lock);
 }
 
 void nb_channel_close(struct nb_channel *channel, nb_channel_closed_fn *closed,
@@ -109,12 +121,14 @@ void nb_channel_close(struct nb_channel *channel, nb_channel_closed_fn *closed,
     channel->closed = closed;
     channel->closed_arg = arg;
     channel->closing = true;
+    bool has_thread = channel->has_thread;
+    channel_wake(channel);
     uv_mutex_unlock(&channel->lock);
-    if (!channel->has_thread) {
+    if (!has_thread) {
         return; /* on_prepare() does the rest */
     }
-    uv_async_send(&channel->wake);
     uv_thread_join(&channel->thread);
+    wait_released(channel);
     free_channel(channel);
     if (closed != NULL) {
         closed(arg);
@@ -123,9 +137,11 @@ void nb_channel_close(struct nb_channel *channel, nb_channel_closed_fn *closed,
 
 /* ---- the loop --------------------------------------------------------- */
 
+/* What is left here from now on is for the next turn. */
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct nb_channel *channel = prepare->data;
+    uv_idle_stop(&channel->stir);
     channel_take_entered(channel);
     while (channel->unsent != NULL) {
         struct channel_conn *conn = channel->unsent;
@@ -137,6 +153,20 @@ static void on_prepare(uv_prepare_t *prepare)
 static void on_wake(uv_async_t *wake)
 {
     (void)wake; /* on_prepare() comes next */
+}
+
+static void on_stir(uv_idle_t *stir)
+{
+    (void)stir; /* on_prepare() comes next */
+}
+
+void channel_wake(struct nb_channel *channel)
+{
+    if (channel->has_thread) {
+        uv_async_send(&channel->wake);
+    } else {
+        uv_idle_start(&channel->stir, on_stir);
+    }
 }
 
 static void run_thread(void *arg)
@@ -166,6 +196,7 @@ static int check_options(const struct nb_channel_options *from,
     to->timeout_ms = or_default(to->timeout_ms, 30000);
     to->connect_timeout_ms = or_default(to->connect_timeout_ms, 5000);
     to->max_reply_bytes = or_default(to->max_reply_bytes, 256u << 20);
+    to->hedge_percent = or_default(to->hedge_percent, 10);
     to->keepalive_ms = or_default(to->keepalive_ms, 10000);
     to->silence_ms = or_default(to->silence_ms, 10000);
     to->backoff_ms = or_default(to->backoff_ms, 50);
@@ -176,6 +207,11 @@ static int check_options(const struct nb_channel_options *from,
                        "%u",
                        to->connections, to->max_calls, CONNECTIONS_MAX,
                        CALLS_MAX);
+    }
+    if (to->hedge_percent > 100) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "options: hedges of %u %% of calls, at most 100 %%",
+                       to->hedge_percent);
     }
     return 0;
 }
@@ -231,6 +267,7 @@ no_memory:
 static void link_parts(struct nb_channel *made)
 {
     uint64_t seed = made->options.seed;
+    made->hedge_credit = call_hedge_credit_max(&made->options);
     if (seed == 0) {
         seed = uv_hrtime() ^ (uint64_t)getpid() << 32 ^ (uintptr_t)made;
     }
@@ -261,10 +298,25 @@ static int open_handles(struct nb_channel *made)
     }
     uv_prepare_init(made->loop, &made->prepare);
     uv_prepare_start(&made->prepare, on_prepare);
-    made->wake.data = made->prepare.data = made;
-    made->n_open = 2;
+    uv_idle_init(made->loop, &made->stir);
+    made->wake.data = made->prepare.data = made->stir.data = made;
+    made->n_open = 3;
     for (uint32_t i = 0; i < made->n_conns; i++) {
         conn_open(&made->conns[i]);
+    }
+    return 0;
+}
+
+static int make_lock(struct nb_channel *made, struct nb_errctx *err)
+{
+    int rv = uv_mutex_init(&made->lock);
+    if (rv != 0) {
+        return nb_fail(err, rv, "a channel: %s", nb_strerror(rv));
+    }
+    rv = uv_cond_init(&made->released);
+    if (rv != 0) {
+        uv_mutex_destroy(&made->lock);
+        return nb_fail(err, rv, "a channel: %s", nb_strerror(rv));
     }
     return 0;
 }
@@ -286,7 +338,7 @@ static int make(const char *const *addresses, size_t n_addresses,
         rv = reserve(made, addresses, n_addresses, err);
     }
     if (rv == 0) {
-        rv = uv_mutex_init(&made->lock);
+        rv = make_lock(made, err);
     }
     if (rv != 0) {
         free_parts(made);

@@ -154,7 +154,14 @@ NB_API uint32_t nb_client_remote_code(const struct nb_client *client);
 struct nb_channel;
 struct uv_loop_s; /* uv_loop_t of libuv */
 
-/* Zero-filled is every default. */
+/*
+ * Zero-filled is every default.
+ *
+ * Hedges come out of a budget: each call adds hedge_percent of one, up to
+ * hedge_percent of max_calls (at least one), with which the channel begins. So
+ * a replica that stalls is hedged against at once, and when all of them are
+ * slow their load grows by that share and no more.
+ */
 struct nb_channel_options {
     uint32_t connections;        /* to each replica, 0: 1; at most 256 */
     uint32_t max_calls;          /* unanswered at once, 0: 1,024; <= 65,536 */
@@ -165,6 +172,7 @@ struct nb_channel_options {
                                     connection */
     uint32_t hedge_ms;           /* a call unanswered for so long is also sent
                                     to another replica; 0: never */
+    uint32_t hedge_percent;      /* of calls, that may be: 0: 10; at most 100 */
     uint32_t keepalive_ms;       /* a Ping after so long a silence, 0: 10,000 */
     uint32_t silence_ms;         /* a connection that owes an answer and is
                                     silent for so long is closed, 0: 10,000 */
@@ -196,7 +204,8 @@ NB_API int nb_channel_open_loop(struct uv_loop_s *loop,
 /*
  * Ends a channel and frees it; NULL is allowed. Calls that are not done end
  * with NB_ERR_CANCELLED; a name that is being looked up is waited for. With a
- * thread of its own: waits until that has ended; not to be called from `done`.
+ * thread of its own: waits until that has ended; not to be called from `done`,
+ * nor while another thread is in any function but the two that wait.
  * On a loop: returns at once, also from `done`; the calls end on the loop, and
  * `closed` (may be NULL) is called there when nothing is left.
  */
@@ -295,15 +304,16 @@ NB_API int nb_channel_pool_wait(struct nb_channel *channel,
 
 /* What a channel has done since it was opened. From any thread. */
 struct nb_channel_counts {
-    uint64_t calls;      /* taken */
-    uint64_t failed;     /* of these, ended with an error */
-    uint64_t retries;    /* sent again after a loss, or a refusal for now */
-    uint64_t hedges;     /* sent to a second replica */
-    uint64_t hedge_won;  /* of these, the answers that came first */
-    uint64_t connects;   /* connections made */
-    uint64_t losses;     /* connections lost, or not made */
-    uint32_t connected;  /* now */
-    uint32_t unanswered; /* now: calls */
+    uint64_t calls;       /* taken */
+    uint64_t failed;      /* of these, ended with an error */
+    uint64_t retries;     /* sent again after a loss, or a refusal for now */
+    uint64_t hedges;      /* sent to a second replica */
+    uint64_t hedge_won;   /* of these, the answers that came first */
+    uint64_t hedges_held; /* not sent: over hedge_percent */
+    uint64_t connects;    /* connections made */
+    uint64_t losses;      /* connections lost, or not made */
+    uint32_t connected;   /* now */
+    uint32_t unanswered;  /* now: calls */
 };
 NB_API void nb_channel_count(struct nb_channel *channel,
                              struct nb_channel_counts *counts);

@@ -42,18 +42,25 @@ static size_t placed_row_bytes(const struct nb_block *block)
     return block->dim * nb_dtype_bytes(placed_dtype(block));
 }
 
-/* A row's bytes and, before those of this block, the bytes of the others. Dims
- * are NB_DIM_MAX at most and blocks 2^20. */
+/* A row's bytes and, before those of this block, the bytes of the others. The
+ * block before has been placed, and knows. Dims are NB_DIM_MAX at most and
+ * blocks 2^20. */
 static void matrix_columns(const struct nb_block *blocks, size_t n_blocks,
-                           size_t index, size_t *row_bytes, size_t *before)
+                           size_t index, const struct nb_target *matrix,
+                           size_t *row_bytes, size_t *before)
 {
     *row_bytes = *before = 0;
-    for (size_t i = 0; i < n_blocks; i++) {
-        if (i == index) {
-            *before = *row_bytes;
+    if (index == 0) {
+        for (size_t i = 0; i < n_blocks; i++) {
+            *row_bytes += placed_row_bytes(&blocks[i]);
         }
-        *row_bytes += placed_row_bytes(&blocks[i]);
+        return;
     }
+    const struct nb_block *last = &blocks[index - 1];
+    const uint8_t *from = matrix->values;
+    *row_bytes = last->row_bytes;
+    *before =
+        (size_t)((const uint8_t *)last->values - from) + placed_row_bytes(last);
 }
 
 static int decode_rows(const struct nb_block *block, uint8_t *to,
@@ -101,7 +108,7 @@ int reply_place(struct nb_block *blocks, size_t n_blocks, size_t index,
     size_t before = 0;
     const struct nb_target *memory = target->matrix;
     if (memory != NULL) {
-        matrix_columns(blocks, n_blocks, index, &row_bytes, &before);
+        matrix_columns(blocks, n_blocks, index, memory, &row_bytes, &before);
     } else {
         memory = &target->targets[index];
     }

@@ -92,6 +92,99 @@ static void serve_packed(struct fake_server *of, int fd, unsigned nth)
     }
 }
 
+/* ---- many tables ------------------------------------------------------ */
+
+/* Every block of the reply has parameters of its own. */
+#define MANY 1100
+
+static size_t n_many; /* that are asked for at once */
+
+static void write_many(int fd, const struct frame_header *request)
+{
+    static struct block_head heads[MANY];
+    static uint8_t body[MANY * 64];
+    uint64_t bytes;
+    struct blocks_writer writer;
+    for (size_t i = 0; i < n_many; i++) {
+        heads[i] = (struct block_head){.rows = 1,
+                                       .dim = PEER_DIM,
+                                       .dtype = NB_PACKED,
+                                       .row_bytes = ROW_BYTES,
+                                       .codec = 1,
+                                       .params = 100 + i};
+    }
+    ck_assert_int_eq(blocks_bytes(heads, n_many, 3, sizeof(body), &bytes), 0);
+    blocks_begin(&writer, body, 3);
+    for (size_t i = 0; i < n_many; i++) {
+        static const uint8_t row[ROW_BYTES] = {0x21, 0, 0x3c, 0, 0};
+        memcpy(blocks_add(&writer, &heads[i]), row, ROW_BYTES);
+        blocks_end(&writer, 0);
+    }
+    peer_write_frame(fd, request, FRAME_REPLY, body, bytes);
+}
+
+/* Says the parameters in the order in which they are asked for. */
+static void serve_many(struct fake_server *of, int fd, unsigned nth)
+{
+    struct frame_header request;
+    uint32_t n_told = 0;
+    (void)nth;
+    while (peer_read_request(fd, &request)) {
+        of->n_requests++;
+        if (request.method == FRAME_METHOD_lookup) {
+            write_many(fd, &request);
+        } else {
+            write_params(fd, 100 + n_told++, &request);
+        }
+    }
+}
+
+static void ask_many(size_t n, struct fixture_call *call)
+{
+    static struct nb_feature features[MANY];
+    static float values[MANY][PEER_DIM];
+    static const uint64_t id = 1;
+    const struct nb_target matrix = {values, sizeof(values)};
+    const struct nb_call_options options = {.matrix = &matrix};
+    n_many = n;
+    for (size_t i = 0; i < n; i++) {
+        features[i] =
+            (struct nb_feature){.table = "t", .ids = {.u64 = &id, .n = 1}};
+    }
+    struct nb_request request = {
+        .dtype = NB_PACKED, .features = features, .n_features = n};
+    ck_assert_int_eq(nb_channel_lookup(fixture.channel, &request, &options,
+                                       fixture_done, call, NULL, NULL),
+                     0);
+    fixture_run(&fixture, call, 1);
+    for (size_t i = 0; i < n && call->code == 0; i++) {
+        ck_assert_float_eq(values[i][0], 101);
+        ck_assert_float_eq(values[i][1], 202);
+    }
+}
+
+static struct fake_server many;
+
+/* As many as are kept can be asked for at once. One more, and the first are
+ * gone when the last come: it ends, and does not ask for ever. */
+START_TEST(more_tables_than_parameters_are_kept)
+{
+    fake_server_start(&many, serve_many);
+    fixture_channel_open(&fixture, NULL, many.address, NULL);
+    ask_many(1024, &calls[0]);
+    ck_assert_msg(calls[0].code == 0, "%s", calls[0].message);
+    ck_assert_uint_eq(many.n_requests, 1 + 1024);
+    fixture_channel_close(&fixture);
+    fixture_channel_open(&fixture, NULL, many.address, NULL);
+    ask_many(1025, &calls[1]);
+    ck_assert_int_eq(calls[1].code, NB_ERR_TOO_LARGE);
+    ck_assert_ptr_nonnull(strstr(calls[1].message, "more tables"));
+    ck_assert_uint_eq(fixture_counts(&fixture).losses, 0);
+    fixture_channel_close(&fixture);
+    fake_server_stop(&many);
+}
+END_TEST
+
 static void setup(void)
 {
     memset(&server, 0, sizeof(server));
@@ -248,6 +341,10 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, the_replica_that_answered_is_asked);
     tcase_add_test(tcase, parameters_that_change_for_ever);
     tcase_add_test(tcase, a_table_that_is_gone);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("many");
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, more_tables_than_parameters_are_kept);
     suite_add_tcase(suite, tcase);
     return suite;
 }

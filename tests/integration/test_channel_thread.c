@@ -195,6 +195,7 @@ static const struct {
     {{"unix:"}, 1, {0}, "path"},
     {{"localhost:1"}, 1, {.connections = 257}, "257 connections"},
     {{"localhost:1"}, 1, {.max_calls = 65537}, "65537 calls"},
+    {{"localhost:1"}, 1, {.hedge_percent = 101}, "101 %"},
 };
 
 START_TEST(channels_that_are_refused)

@@ -111,7 +111,7 @@ void fixture_done(void *arg, const struct nb_outcome *outcome)
     snprintf(call->message, sizeof(call->message), "%s", outcome->message);
     snprintf(call->address, sizeof(call->address), "%s",
              outcome->address != NULL ? outcome->address : "");
-    if (outcome->n_blocks > 0) {
+    if (outcome->n_blocks > 0 && outcome->blocks[0].rows > 0) {
         memcpy(&call->value, outcome->blocks[0].values, sizeof(call->value));
     }
 }
