@@ -2,22 +2,42 @@
 # Copyright the nibble authors.
 # SPDX-License-Identifier: Apache-2.0
 
-# Runs the Dockerfile's steps where Docker cannot run: prove.sh DIR. Makes two
-# Debian 12 trees below DIR by debootstrap, one a stage, runs every RUN line of
-# the file in the tree of its stage, copies what COPY copies, then serves a
-# published model as the image's user and asks the health check. As root; needs
+# Runs the Dockerfile's steps where Docker cannot run: prove.sh DIR [--check].
+# Makes two Debian 12 trees below DIR by debootstrap, one a stage, runs every
+# RUN line of the file in the tree of its stage, copies what COPY copies, then
+# serves a published model as the image's user and asks the health check. In
+# the first tree, which has nothing but what the steps installed, `make demo`
+# is run then, and with --check all of `make check`. As root; needs
 # debootstrap. DIR must not exist, and is left for looking at.
 set -eu
 
 cd "$(dirname "$0")/.."
-dir=${1:?prove.sh DIR}
+dir=${1:?prove.sh DIR [--check]}
+targets=demo
+case ${2:-} in
+'') ;;
+--check) targets="demo check" ;;
+*)
+    echo "prove.sh: '$2' is not --check" >&2
+    exit 2
+    ;;
+esac
 mkdir "$dir"
 dir=$(cd "$dir" && pwd)
 mirror=${MIRROR:-}
 
-# run TREE COMMAND: in the tree, with the folder of its WORKDIR.
+# run TREE FOLDER COMMAND: in the tree, with /proc and /dev as a container has
+# them. They are mounted where this command alone sees them, so that nothing is
+# mounted in the tree once it has ended, however it ends.
 run() {
-    chroot "$1" /bin/sh -ec "cd $2; $3"
+    # shellcheck disable=SC2016
+    unshare --mount --pid --fork --kill-child /bin/sh -ec '
+        mount -t proc proc "$1/proc"
+        mount --rbind /dev "$1/dev"
+        exec chroot "$1" /usr/bin/env -i HOME=/root LC_ALL=C.UTF-8 \
+            PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+            DEBIAN_FRONTEND=noninteractive /bin/sh -ec "cd $2; $3"
+        ' run "$@" </dev/null
 }
 
 tree() {
@@ -80,3 +100,12 @@ as_nibble nibble lookup --server "$(cat "$image/tmp/address")" --table words \
 kill "$server"
 wait "$server"
 echo "the Dockerfile's steps work"
+
+for target in $targets; do
+    echo "make $target"
+    run "$build" /src "make -j$(nproc) $target" >"$dir/$target.log" 2>&1 || {
+        tail -n 20 "$dir/$target.log" >&2
+        exit 1
+    }
+    tail -n 1 "$dir/$target.log"
+done
