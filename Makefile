@@ -205,8 +205,10 @@ $(BUILD)/nibbled.8: $(BUILD)/nibbled
 	$(Q)$< --man > $@
 
 # Answers with the same bytes always: what the load tester and channels are
-# measured against; and calls of a channel as fast as they are answered.
-LOAD_BIN := $(addprefix $(BUILD)/tests/bench/,static_server channel_load)
+# measured against; calls of a channel as fast as they are answered; and the
+# least that a client can do.
+LOAD_BIN := $(addprefix $(BUILD)/tests/bench/,static_server channel_load \
+              raw_client)
 $(LOAD_BIN): %: %.o $(CLI_ARCHIVES)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS) $(UV_LIBS)

@@ -132,13 +132,17 @@ class Bench:
             process.wait()
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def parser(text):
+    parser = argparse.ArgumentParser(description=text.split("\n")[0])
     parser.add_argument("dir")
     parser.add_argument("--build", default="build/release")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", default="2")
-    bench = Bench(parser.parse_args())
+    return parser
+
+
+def main():
+    bench = Bench(parser(__doc__).parse_args())
     os.makedirs(bench.args.dir, exist_ok=True)
     try:
         bench.run()

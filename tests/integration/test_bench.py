@@ -13,6 +13,7 @@ from nibble_test import nibble
 
 STATIC_SERVER = os.path.join(nibble_test.BUILD, "tests/bench/static_server")
 LOAD = os.path.join(nibble_test.BUILD, "tests/bench/channel_load")
+RAW = os.path.join(nibble_test.BUILD, "tests/bench/raw_client")
 SMALL = ("--duration", "0.3", "--warm-up", "0.1", "--request-mib", "1")
 
 
@@ -327,6 +328,19 @@ def requests_of(peer):
     """Lookups that a server has answered."""
     return sum(method.requests for method in peer.status().methods
                if method.name == "lookup")
+
+
+class LeastClient(nibble_test.TestCase):
+    def test_it_asks(self):
+        for profile, dtype in (("point", "fp32"), ("ranking", "fp32"),
+                               ("rows", "packed")):
+            server = StaticServer(self, "--profile", profile, "--dtype", dtype)
+            for depth in (1, 64):
+                told = nibble_test.run(
+                    RAW, "--server", server.address, "--profile", profile,
+                    "--dtype", dtype, "--connections", 2, "--depth", depth,
+                    "--ms", 50).stdout
+                self.assertRegex(told, r"^[1-9]\d* requests/s$")
 
 
 class Channels(nibble_test.TestCase):
