@@ -117,6 +117,11 @@ static void print_making(const struct pair *pair)
                       json_object_get(b, "machine"));
     print_differences(json_object_get(a, "parameters"),
                       json_object_get(b, "parameters"));
+    size_t steps_a = json_array_size(json_object_get(a, "steps"));
+    size_t steps_b = json_array_size(json_object_get(b, "steps"));
+    if (steps_a != steps_b) {
+        printf("differs     steps: %zu and %zu\n", steps_a, steps_b);
+    }
 }
 
 /* ---- what came of them ------------------------------------------------ */

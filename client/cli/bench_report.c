@@ -213,8 +213,12 @@ void bench_report_print(const struct bench_session *session,
                session->reloads.last_version);
     }
     if (session->args->slo_share > 0 && steps->highest > 0) {
-        printf("\n%s holds up to %s requests/s\n", session->args->slo_text,
+        printf("\n%s holds %s %s requests/s\n", session->args->slo_text,
+               session->stop ? "at least at" : "up to",
                text_per_second(steps->highest).text);
+    } else if (session->args->slo_share > 0 && session->stop) {
+        printf("\n%s: ended before it held at any rate\n",
+               session->args->slo_text);
     } else if (session->args->slo_share > 0) {
         printf("\n%s holds at no rate\n", session->args->slo_text);
     }

@@ -89,7 +89,8 @@ static int run_step(struct bench_session *session, double rate,
     if (live) {
         fputs("\r\033[K", stderr);
     }
-    if (rv == 0 && session->args->slo_share > 0) {
+    bool ended = __atomic_load_n(&session->stop, __ATOMIC_RELAXED);
+    if (rv == 0 && session->args->slo_share > 0 && !ended) {
         step->meets = meets_objective(session->args, step->result);
     }
     return rv;

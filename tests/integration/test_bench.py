@@ -5,6 +5,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import xml.dom.minidom
 
@@ -61,11 +62,15 @@ class Profiles(nibble_test.TestCase):
             repo = made_tables(name, "0.0005", repo=repo)
         address = self.serve_repo(repo)
         for name, (n_tables, dim, n_ids, reply_bytes) in shapes.items():
-            report = bench("--server", address, "--profile", name, "--model",
-                           name, "--verify", "--repo", repo, "--connections",
-                           2, *SMALL)
-            step = report["steps"][0]
-            self.assertEqual(step["errors"], {})
+            for seconds in (0.3, 3, 30):  # of a machine that is slow
+                report = bench("--server", address, "--profile", name,
+                               "--model", name, "--verify", "--repo", repo,
+                               "--connections", 2, "--duration", seconds,
+                               "--warm-up", 0.1, "--request-mib", 1)
+                step = report["steps"][0]
+                self.assertEqual(step["errors"], {})
+                if step["replies"] > 0:
+                    break
             self.assertGreater(step["replies"], 0)
             self.assertGreaterEqual(step["verified"], step["replies"])
             self.assertEqual(len(report["tables"]), n_tables)
@@ -221,6 +226,30 @@ class Loads(nibble_test.TestCase):
             out.write('{"report": "nibble bench", "steps": [7, {"latency_us": '
                       '[]}], "parameters": 3, "machine": {"a": {"b": 1}}}')
         self.assertIn("nan", nibble("bench", "--compare", path, path).stdout)
+        other = nibble_test.scratch_path(".json")
+        with open(other, "w") as out:
+            out.write('{"report": "nibble bench", "steps": [{}]}')
+        self.assertIn("steps: 2 and 1",
+                      nibble("bench", "--compare", path, other).stdout)
+
+    def test_traces_of_no_ids(self):
+        path = nibble_test.scratch_path(".txt")
+        for data, says in ((b"", "no ids"), (b" \n\t", "no ids"),
+                           (b"1 2 x", "item 3, 'x'"),
+                           (b"18446744073709551616", "below 2^64"),
+                           (b"-1", "item 1"), (b"1,,2", "item 2, ''"),
+                           (b"1\x002", "item 1"), (b"\x7fELF\x02", "?ELF?")):
+            with open(path, "wb") as out:
+                out.write(data)
+            done = nibble("bench", *self.arguments, "--ids", "trace:" + path,
+                          *SMALL, check=False)
+            self.assertEqual(done.returncode, 1, data)
+            self.assertIn(path, done.stderr)
+            self.assertIn(says, done.stderr)
+        for rate in ("nan", "inf", "1e3", "", " 5", "0", "99999999999999999999"):
+            done = nibble("bench", *self.arguments, "--rate", rate, check=False)
+            self.assertEqual(done.returncode, 2, rate)
+            self.assertIn("--rate", done.stderr)
 
     def test_search_for_a_rate(self):
         # Whatever the time allowed, a rate is held only if it is carried.
@@ -266,6 +295,65 @@ class Loads(nibble_test.TestCase):
         self.assertEqual(process.returncode, 1, err)
         self.assertIn("connection", step["errors"])
         self.assertGreater(step["replies"], 0)
+
+    def test_a_run_outlives_its_server(self):
+        for options in ((), ("--rate", "500")):
+            server = nibble_test.Server({"words": self.path})
+            self.addCleanup(server.process.wait)
+            self.addCleanup(server.process.kill)
+            process = subprocess.Popen(
+                [nibble_test.NIBBLE, "bench", "--server", server.address,
+                 "--tables", "words:4", "--duration", "1.5", "--warm-up", "0",
+                 "--request-mib", "1", "--json", *options],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.addCleanup(process.kill)
+            with contextlib.closing(server.connect()) as peer:
+                nibble_test.wait_for(lambda: any(
+                    m.name == "pool" and m.requests > 0
+                    for m in peer.status().methods), "the load has begun")
+            server.process.kill()
+            server.process.wait()
+            out, err = process.communicate(timeout=nibble_test.DEADLINE_S)
+            report = json.loads(out)
+            self.assertEqual(process.returncode, 1, err)
+            self.assertEqual(list(report["steps"][0]["errors"]),
+                             ["connection"])
+            self.assertFalse(report["ended_early"])
+            self.assertRegex(err, r"\d errors?$")
+
+    def interrupted(self, *options):
+        """The report, standard error; after SIGINT under load."""
+        server = self.serve({"words": self.path})
+        process = subprocess.Popen(
+            [nibble_test.NIBBLE, "bench", "--server", server.address,
+             "--tables", "words:4", "--duration", "3600", "--warm-up", "0",
+             "--request-mib", "1", *options],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        with contextlib.closing(server.connect()) as peer:
+            nibble_test.wait_for(lambda: any(
+                m.name == "pool" and m.requests > 20
+                for m in peer.status().methods), "the load has begun")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=nibble_test.DEADLINE_S)
+        self.assertEqual(process.returncode, 1, err)
+        self.assertIn("ended early by a signal", err)
+        return out
+
+    def test_a_signal_ends_it_with_a_report(self):
+        self.assertIn("latency", self.interrupted())
+        for options in (("--rate", "500"), ("--ramp", "500:1000:3")):
+            report = json.loads(self.interrupted("--json", *options))
+            self.assertTrue(report["ended_early"])
+            self.assertEqual(len(report["steps"]), 1)
+            self.assertGreater(report["steps"][0]["replies"], 20)
+
+    def test_a_search_that_is_ended_has_found_nothing(self):
+        search = ("--slo", "p99=50s", "--rate", "500")
+        report = json.loads(self.interrupted("--json", *search))
+        self.assertIsNone(report["highest_per_s"])
+        self.assertFalse(report["steps"][0]["meets_slo"])
+        self.assertIn("ended before it held", self.interrupted(*search))
 
     def test_wrong_usage(self):
         for arguments, says in (
