@@ -205,11 +205,11 @@ $(BUILD)/nibbled.8: $(BUILD)/nibbled
 	$(Q)$< --man > $@
 
 # Answers with the same bytes always: what the load tester and channels are
-# measured against; calls of a channel as fast as they are answered; and the
-# least that a client can do.
+# measured against; calls of a channel as fast as they are answered; the least
+# that a client can do; and the rows of requests that are not sent.
 LOAD_BIN := $(addprefix $(BUILD)/tests/bench/,static_server channel_load \
-              raw_client)
-$(LOAD_BIN): %: %.o $(CLI_ARCHIVES)
+              raw_client bags_alone)
+$(LOAD_BIN): %: %.o $(BUILD)/tests/bench/libbench.a $(CLI_ARCHIVES)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS) $(UV_LIBS)
 

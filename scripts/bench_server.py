@@ -1,37 +1,50 @@
 #!/usr/bin/python3
 # Copyright the nibble authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The server beside one that answers with the same bytes always.
+"""The server beside one that answers with the same bytes always, and beside
+the kernels where nothing is sent.
 
     scripts/bench_server.py DIR [--build build/release] [--rounds 5]
 
-Server and client have a processor each, the two servers are asked in turn, and
+Server and client have a processor each, what is compared is timed in turns, and
 every figure is the median of the rounds. Tables are made below DIR if they are
-not there. Writes the tables of server/BENCHMARKS.md to standard output.
+not there: 1 GB, and as much memory for their copy on 2 MiB pages. Takes less
+than six minutes. Writes the tables of server/BENCHMARKS.md to standard output.
 """
 
 import argparse
+import collections
 import json
 import os
 import re
 import statistics
 import subprocess
-import sys
 import time
 
-# name, profile, further options, share of the static server that is the goal
+# `cache`: tables that fit the processor's caches, ids as skewed as real ones;
+# `memory`: the whole size on 2 MiB pages, ids never the same twice, nearly.
+# Goals are shares of the static server's rate, and of what that and the kernels
+# would leave if they were one after the other.
+Load = collections.namedtuple("Load", "name tables profile options goal both")
 LOADS = [
-    ("point, 4 connections x 64", "point",
-     ["--connections", "4", "--depth", "64"], 0.7),
-    ("point, 16 connections x 1", "point",
-     ["--connections", "16", "--depth", "1"], 0.8),
-    ("rows, packed", "rows", ["--connections", "16", "--dtype", "packed"],
-     0.5),
-    ("rows, fp32", "rows", ["--connections", "16"], 0.75),
-    ("ranking", "ranking", ["--connections", "16"], None),
+    Load("point, 4 connections x 64", "cache", "point",
+         ["--connections", "4", "--depth", "64"], 0.7, None),
+    Load("point, 16 connections x 1", "cache", "point",
+         ["--connections", "16", "--depth", "1"], 0.8, None),
+    Load("rows, packed", "cache", "rows",
+         ["--connections", "16", "--dtype", "packed"], 0.5, None),
+    Load("rows, fp32", "cache", "rows", ["--connections", "16"], 0.75, None),
+    Load("ranking", "cache", "ranking", ["--connections", "16"], None, 0.85),
+    Load("ranking, 936 MB", "memory", "ranking", ["--connections", "16"], None,
+         0.85),
 ]
-# Small enough for the processor's caches.
-SCALES = {"point": 0.02, "rows": 0.02, "ranking": 0.002}
+TAIL_GOAL = 3.0  # p99 over p50 at half the capacity
+SCALES = {"cache": {"point": 0.02, "rows": 0.02, "ranking": 0.002},
+          "memory": {"ranking": 1}}
+RESIDENCY = {"cache": "map", "memory": "huge"}
+# What is asked for: the client's requests should not be what does not fit.
+REQUESTS = {"cache": ["--ids", "zipf:0.9", "--request-mib", "16"],
+            "memory": ["--ids", "uniform", "--request-mib", "64"]}
 
 
 def pinned(cpu, *command):
@@ -42,103 +55,141 @@ class Bench:
     def __init__(self, args):
         self.args = args
         self.nibble = os.path.join(args.build, "nibble")
-        self.repo = os.path.join(args.dir, "repo")
         self.running = []
+        self.servers = {}
 
-    def make_tables(self):
-        for profile, scale in SCALES.items():
-            if not os.path.isdir(os.path.join(self.repo, profile)):
+    def repo(self, tables):
+        return os.path.join(self.args.dir, tables)
+
+    def make_tables(self, tables, scales):
+        for profile, scale in scales.items():
+            if not os.path.isdir(os.path.join(self.repo(tables), profile)):
                 subprocess.run([self.nibble, "bench", "--make-tables", profile,
-                                "--repo", self.repo, "--scale", str(scale)],
+                                "--repo", self.repo(tables),
+                                "--scale", str(scale)],
                                check=True, stdout=subprocess.DEVNULL)
 
-    def serve(self):
-        address = os.path.join(self.args.dir, "address")
+    def serve(self, tables, residency):
+        address = os.path.join(self.args.dir, tables + ".address")
         if os.path.exists(address):
             os.unlink(address)
-        self.running.append(subprocess.Popen(
-            pinned(0, os.path.join(self.args.build, "nibbled"), "--repo",
-                   self.repo, "--loops", 1, "--listen", "127.0.0.1:0",
-                   "--address-file", address), stderr=subprocess.DEVNULL))
+        with open(os.path.join(self.args.dir, tables + ".log"), "w") as log:
+            process = subprocess.Popen(
+                pinned(0, os.path.join(self.args.build, "nibbled"), "--repo",
+                       self.repo(tables), "--residency", residency, "--loops",
+                       1, "--listen", "127.0.0.1:0", "--address-file",
+                       address), stderr=log)
+        self.running.append(process)
         while not os.path.exists(address):
+            if process.poll() is not None:
+                raise SystemExit("nibbled ended: see %s" % log.name)
             time.sleep(0.05)
         with open(address) as file:
-            return file.read().split()[0]
+            self.servers[tables] = file.read().split()[0]
 
-    def serve_static(self, profile, options):
-        dtype = "packed" if "packed" in options else "fp32"
+    def serve_static(self, load):
         process = subprocess.Popen(
             pinned(0, os.path.join(self.args.build,
                                    "tests/bench/static_server"),
-                   "--profile", profile, "--dtype", dtype),
+                   "--profile", load.profile, "--dtype", dtype(load)),
             stdout=subprocess.PIPE, text=True)
         self.running.append(process)
         return re.search(r"\S+:\d+", process.stdout.readline()).group(0)
 
-    def ask(self, server, profile, options):
+    def ask(self, server, load, *options):
         report = os.path.join(self.args.dir, "report.json")
         subprocess.run(
             pinned(1, self.nibble, "bench", "--server", server, "--profile",
-                   profile, "--duration",
-                   self.args.seconds, "--warm-up", "0.3", "--request-mib",
-                   "16", "--output", report, *options),
+                   load.profile, "--duration", self.args.seconds, "--warm-up",
+                   "0.3", "--output", report, *REQUESTS[load.tables],
+                   *load.options, *options),
             check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with open(report) as file:
             return json.load(file)["steps"][0]
 
-    def capacity(self, server, name, profile, options, goal):
-        static = self.serve_static(profile, options)
-        ours, limit = [], []
-        for _ in range(self.args.rounds):
-            ours.append(self.ask(server, profile, options +
-                                 ["--model", profile])["achieved_per_s"])
-            limit.append(self.ask(static, profile, options)["achieved_per_s"])
-        self.running.pop().terminate()
-        a, b = statistics.median(ours), statistics.median(limit)
-        print("| %s | %s | %s | %.2f | %s |" % (
-            name, format(round(a), ","), format(round(b), ","), a / b,
-            ">= %.2f" % goal if goal else ""))
-        sys.stdout.flush()
-        return a
+    def rate(self, server, load, *options):
+        return self.ask(server, load, *options)["achieved_per_s"]
 
-    def latency(self, server, name, profile, options, rate):
-        steps = [self.ask(server, profile,
-                          options + ["--model", profile, "--rate",
-                                     str(round(rate / 2))])
+    def alone(self, load):
+        """Seconds that the kernels need for a request."""
+        done = subprocess.run(
+            pinned(0, os.path.join(self.args.build, "tests/bench/bags_alone"),
+                   "--repo", self.repo(load.tables), "--model", load.profile,
+                   "--profile", load.profile, "--dtype", dtype(load),
+                   "--residency", RESIDENCY[load.tables], "--ms", "700",
+                   *REQUESTS[load.tables]),
+            check=True, stdout=subprocess.PIPE, text=True)
+        return float(done.stdout) * 1e-9
+
+    def capacity(self, load):
+        """Prints a line of the first table; the server's rate."""
+        server, static = self.servers[load.tables], self.serve_static(load)
+        rounds = [(self.rate(server, load, "--model", load.profile),
+                   self.rate(static, load), self.alone(load))
+                  for _ in range(self.args.rounds)]
+        stop(self.running.pop())
+        ours, limit, alone = (statistics.median(x) for x in zip(*rounds))
+        both = 1 / (1 / limit + alone)
+        print("| %s | %s | %s | %.2f%s | %.1f us | %s | %.2f%s |" % (
+            load.name, count(ours), count(limit), ours / limit,
+            goal(load.goal), alone * 1e6, count(both), ours / both,
+            goal(load.both)), flush=True)
+        return ours
+
+    def latency(self, load, rate):
+        steps = [self.ask(self.servers[load.tables], load, "--model",
+                          load.profile, "--rate", str(round(rate / 2)))
                  for _ in range(self.args.rounds)]
         p50, p99, p999 = (statistics.median(s["latency_us"][p] for s in steps)
                           for p in ("p50", "p99", "p99.9"))
-        print("| %s | %s | %.0f us | %.0f us | %.0f us | %.1f |" % (
-            name, format(round(rate / 2), ","), p50, p99, p999, p99 / p50))
-        sys.stdout.flush()
+        print("| %s | %s | %.0f us | %.0f us | %.0f us | %.1f (<= %.0f) |" % (
+            load.name, count(rate / 2), p50, p99, p999, p99 / p50, TAIL_GOAL),
+            flush=True)
 
     def run(self):
-        self.make_tables()
-        server = self.serve()
-        rates = {}
-        print("| load | nibbled, requests/s | static | ratio | goal |")
-        print("|---|---|---|---|---|")
-        for load in LOADS:
-            rates[load[0]] = self.capacity(server, *load)
-        print("\n| load at half of that, open loop | requests/s | p50 | p99 | "
-              "p99.9 | p99 / p50 |")
+        for tables, scales in SCALES.items():
+            self.make_tables(tables, scales)
+            self.serve(tables, RESIDENCY[tables])
+        print("| load | nibbled, requests/s | static, requests/s | "
+              "share (goal) | rows alone | 1 / (static + rows), requests/s | "
+              "share (goal) |")
+        print("|---|---|---|---|---|---|---|")
+        rates = [self.capacity(load) for load in LOADS]
+        print("\n| half of that, open loop | requests/s | p50 | p99 | p99.9 | "
+              "p99 / p50 (goal) |")
         print("|---|---|---|---|---|---|")
-        for name, profile, options, _ in LOADS[1:]:
-            self.latency(server, name, profile, options, rates[name])
+        for load, rate in zip(LOADS, rates):
+            self.latency(load, rate)
 
     def close(self):
         for process in self.running:
-            process.terminate()
-            process.wait()
+            stop(process)
+
+
+def stop(process):
+    process.terminate()
+    process.wait()
+
+
+def dtype(load):
+    return "packed" if "packed" in load.options else "fp32"
+
+
+def count(number):
+    return format(round(number), ",")
+
+
+def goal(share):
+    return " (>= %.2f)" % share if share else ""
 
 
 def parser(text):
-    parser = argparse.ArgumentParser(description=text.split("\n")[0])
-    parser.add_argument("dir")
-    parser.add_argument("--build", default="build/release")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", default="2")
-    return parser
+    made = argparse.ArgumentParser(description=text.split("\n")[0])
+    made.add_argument("dir", help="for tables and reports")
+    made.add_argument("--build", default="build/release")
+    made.add_argument("--rounds", type=int, default=5)
+    made.add_argument("--seconds", default="1.5", help="of each round")
+    return made
 
 
 def main():
