@@ -43,6 +43,8 @@ run() {
 tree() {
     # shellcheck disable=SC2086
     debootstrap --variant=minbase bookworm "$1" $mirror >"$1.log" 2>&1
+    # A container's; debootstrap leaves none.
+    printf '127.0.0.1 localhost\n::1 localhost\n' >"$1/etc/hosts"
     for file in /etc/apt/sources.list /etc/resolv.conf; do
         [ ! -e $file ] || cp $file "$1$file"
     done
