@@ -16,7 +16,7 @@ import os
 import statistics
 import subprocess
 
-from bench_server import Bench, Load, arguments, count, pinned
+from bench_server import Bench, Load, count, parser, pinned
 
 PROFILES = ["rm1", "rm2", "ranking", "dlrm", "rows", "point"]
 
@@ -61,11 +61,11 @@ class Curves(Bench):
 
 
 def main():
-    parser = arguments(__doc__)
-    parser.add_argument("--scale", type=float, default=0.01,
-                        help="times the rows of the profiles")
-    parser.set_defaults(rounds=8)
-    args = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--scale", type=float, default=0.01,
+                         help="times the rows of the profiles")
+    options.set_defaults(rounds=8)
+    args = options.parse_args()
     os.makedirs(args.dir, exist_ok=True)
     curves = Curves(args)
     try:

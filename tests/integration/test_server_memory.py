@@ -4,12 +4,13 @@
 within it, and serves others."""
 
 import os
+import resource
 import select
 import unittest
 
 import nibble_test
 from nibble_test import (BUILD, DEADLINE_S, LOOKUP, POOL, REPLY,
-                         RESOURCE_EXHAUSTED, frame, wait_for)
+                         RESOURCE_EXHAUSTED, frame, scratch_path, wait_for)
 from proto import nibble_pb2 as pb
 
 MIB = 1 << 20
@@ -24,11 +25,11 @@ class Memory(nibble_test.TestCase):
     def setUpClass(cls):
         cls.table = nibble_test.table(nibble_test.random_rows(4, 64))
 
-    def start(self, *options):
+    def start(self, *options, **named):
         # The address sanitizer keeps what is freed, unless told not to.
         sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"
         self.server = self.serve({"t": self.table}, *options, loops=2,
-                                 env={"ASAN_OPTIONS": sanitizer})
+                                 env={"ASAN_OPTIONS": sanitizer}, **named)
         self.other = self.connect(self.server)
         self.other.ping()
         self.before = self.server.resident_bytes()
@@ -65,6 +66,35 @@ class Memory(nibble_test.TestCase):
             peer.ping()
         # Kept for reuse: a quarter of it at most.
         wait_for(lambda: self.grown() < 64 * MIB + BESIDE, "it is given back")
+
+    def test_a_thousand_that_never_read(self):
+        """By a Unix socket, of which the kernel takes little: 2 GB of replies
+        are asked for."""
+        n = 1000
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        path = "unix:" + scratch_path(".sock")
+        self.start("--max-memory", "64MiB", listen=("127.0.0.1:0", path))
+        request = pb.PoolRequest()
+        request.features.add(table="t", lengths=[0] * 2000)  # 512 KB
+        data = b"".join(frame(POOL, request, i) for i in range(4))
+        peers = [self.connect(self.server, address=path) for _ in range(n)]
+        for peer in peers:
+            peer.send(data)
+        wait_for(lambda: self.n_requests("pool") >= n, "all came")
+        self.assertLess(self.grown(), 64 * MIB + BESIDE)
+        self.assertEqual(self.other.lookup("t", [0] * 200).rows, 200)
+        first = [peer.receive() for peer in peers]
+        self.assertEqual({a.request_id for a in first}, {0})
+        served = sum(a.kind == REPLY for a in first)
+        self.assertTrue(0 < served < n, served)
+        for answer in first:
+            if answer.kind != REPLY:
+                self.assert_error(answer, RESOURCE_EXHAUSTED, "--max-memory")
+        for peer in peers:
+            self.assertEqual([peer.receive().request_id for _ in range(3)],
+                             [1, 2, 3])
+        self.assertLess(self.grown(), 64 * MIB + BESIDE)
 
     def test_requests_that_never_end(self):
         self.start("--max-memory", "32MiB")
