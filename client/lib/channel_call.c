@@ -138,6 +138,22 @@ static void send_on(struct channel_call *call, struct channel_conn *conn)
     conn_send(conn, attempt, &call->frame, call->method);
 }
 
+/* An attempt that comes late tells the server what is left of the time. The
+ * request has been checked, and does not get longer: nothing can fail. */
+static void tell_time_left(struct channel_call *call)
+{
+    struct nb_errctx text;
+    uint64_t now = uv_hrtime();
+    if (call->method != call->asked || call->asked == FRAME_METHOD_status ||
+        now >= call->deadline) {
+        return;
+    }
+    uint64_t left_ms = (call->deadline - now + NS_PER_MS - 1) / NS_PER_MS;
+    const struct request_call head = {.method = call->asked,
+                                      .timeout_ms = (uint32_t)left_ms};
+    (void)request_frame_encode(&call->frame, &head, &call->request, &text);
+}
+
 static void begin_attempt(struct channel_call *call,
                           const struct channel_replica *but)
 {
@@ -147,6 +163,9 @@ static void begin_attempt(struct channel_call *call,
         conn = choose(channel, NULL, NULL);
     }
     if (conn != NULL) {
+        if (call->n_failed > 0) {
+            tell_time_left(call);
+        }
         send_on(call, conn);
         return;
     }
@@ -162,6 +181,7 @@ void channel_send_waiting(struct nb_channel *channel)
            (conn = choose(channel, NULL, NULL)) != NULL) {
         call_list_remove(&channel->waiting, call);
         call->waiting = false;
+        tell_time_left(call);
         send_on(call, conn);
     }
 }

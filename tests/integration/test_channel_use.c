@@ -279,6 +279,71 @@ START_TEST(limits_at_their_ends)
 }
 END_TEST
 
+static uint32_t told_timeout(int fd, struct frame_header *request)
+{
+    uint8_t body[64] = {0};
+    uint32_t value = 0;
+    peer_read_frame(fd, request, body, sizeof(body));
+    for (unsigned i = 0; body[0] == 0x18 && i < 5; i++) {
+        value |= (uint32_t)(body[1 + i] & 0x7f) << 7 * i;
+        if (body[1 + i] < 0x80) {
+            break;
+        }
+    }
+    return value;
+}
+
+static atomic_uint told_in_turn[2];
+
+/* The first connection ends when the gate is opened. */
+static void tell_twice(struct fake_server *server, int fd, unsigned nth)
+{
+    struct frame_header request;
+    told_in_turn[nth != 0] = told_timeout(fd, &request);
+    server->n_requests++;
+    if (nth == 0) {
+        fake_server_wait(server, fd);
+        return;
+    }
+    fake_answer(server, fd, &request);
+    fake_serve(server, fd, nth);
+}
+
+static bool is_past(void *ns)
+{
+    return uv_hrtime() > *(uint64_t *)ns;
+}
+
+/* Who is asked late, for want of a connection or after a loss, is told what is
+ * left. */
+START_TEST(a_late_attempt_is_told_what_is_left)
+{
+    const struct nb_channel_options options = {.backoff_ms = 1,
+                                               .backoff_max_ms = 1};
+    fake_server_start(&servers[0], tell_twice); /* for a port */
+    fake_server_stop(&servers[0]);
+    servers[0].n_accepted = 0;
+    fixture_channel_open(&fixture, &options, servers[0].address, NULL);
+    ck_assert_int_eq(fixture_lookup(&fixture, &calls[0], 60000), 0);
+    uint64_t then = uv_hrtime() + 20000000;
+    fixture_run_until(&fixture, is_past, &then);
+    fake_server_start(&servers[0], tell_twice);
+    while (servers[0].n_requests == 0) {
+        uv_run(&fixture.loop, UV_RUN_ONCE);
+    }
+    then = uv_hrtime() + 20000000;
+    fixture_run_until(&fixture, is_past, &then);
+    servers[0].gate = true;
+    fixture_run(&fixture, &calls[0], 1);
+    ck_assert_msg(calls[0].code == 0, "%s", calls[0].message);
+    ck_assert_uint_ge(told_in_turn[1], 1);
+    ck_assert_uint_le(told_in_turn[0], 60000 - 19);
+    ck_assert_uint_le(told_in_turn[1], told_in_turn[0] - 19);
+    fixture_channel_close(&fixture);
+    fake_server_stop(&servers[0]);
+}
+END_TEST
+
 /* ---- what is asked and answered --------------------------------------- */
 
 static void answer_empty(struct fake_server *server, int fd, unsigned nth)
@@ -387,6 +452,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, a_loser_of_a_hedge_that_answers_late);
     tcase_add_test(tcase, hedges_are_a_share_of_the_calls);
     tcase_add_test(tcase, limits_at_their_ends);
+    tcase_add_test(tcase, a_late_attempt_is_told_what_is_left);
     tcase_add_test(tcase, nothing_is_asked_for);
     tcase_add_test(tcase, replicas_that_disagree_on_dim);
     suite_add_tcase(suite, tcase);
