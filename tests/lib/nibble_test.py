@@ -36,7 +36,7 @@ from proto import nibble_pb2 as pb
 BUILD = os.environ.get("NB_BUILD", "build/release")
 NIBBLED = os.path.join(BUILD, "nibbled")
 NIBBLE = os.path.join(BUILD, "nibble")
-DEADLINE_S = 60  # for anything that must happen; generous, for sanitizers
+DEADLINE_S = 240  # for anything that must happen; generous, for sanitizers
 
 REQUEST, REPLY, ERROR = 0, 1, 2
 PING, STATUS, LOOKUP, POOL = 1, 2, 3, 4
