@@ -354,6 +354,13 @@ void conn_stop_waiting(struct session *session)
     conn_advance(conn);
 }
 
+void conn_continue(struct session *session)
+{
+    struct conn *conn = conn_of(session);
+    session_continue(session, conn->state == CONN_OPEN);
+    conn_advance(conn);
+}
+
 void conn_stop_reading(struct session *session)
 {
     struct conn *conn = conn_of(session);

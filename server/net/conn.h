@@ -80,6 +80,9 @@ void conn_close(struct conn *conn, const char *reason);
 /* Answers the large request that its session waits with. May close. */
 void conn_stop_waiting(struct session *session);
 
+/* Does the next piece of its session's request. May close. */
+void conn_continue(struct session *session);
+
 /* Answers the request that its session waited for pages with. May close. */
 void conn_stop_reading(struct session *session);
 

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "server/request/cold_read.h"
+#include "server/request/turns.h"
 
 enum loop_order {
     LOOP_RUN,
@@ -454,12 +455,16 @@ static void on_waiting(uv_prepare_t *handle)
     struct loop *loop = handle->data;
     struct service *service = &loop->service;
     service_end_turn(service);
-    struct session *session = session_next_waiting(service);
+    struct session *session = turns_next_piece(service);
     if (session != NULL) {
+        service_turn_ns(service);
+        conn_continue(session);
+    } else if ((session = turns_next_waiting(service)) != NULL) {
         service_turn_ns(service);
         conn_stop_waiting(session);
     }
-    if (session_next_waiting(service) != NULL) {
+    if (turns_next_piece(service) != NULL ||
+        turns_next_waiting(service) != NULL) {
         uv_idle_start(&loop->busy, on_busy);
     } else {
         uv_idle_stop(&loop->busy);

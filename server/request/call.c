@@ -52,11 +52,11 @@ int call_check_deadline(struct call *call)
 
 int call_array(struct call *call, size_t n, size_t bytes, void **memory)
 {
-    void *array = arena_array(&call->service->arena, n, bytes);
+    void *array = arena_array(call->arena, n, bytes);
     if (array == NULL) {
         return call_fail(call, RPC_RESOURCE_EXHAUSTED,
                          "request: takes over %zu bytes to decode",
-                         call->service->arena.capacity);
+                         call->arena->capacity);
     }
     memset(array, 0, n * bytes);
     *memory = array;

@@ -22,6 +22,13 @@ struct call_times {
     uint64_t answered_ns;
 };
 
+/* What becomes of a request that is too large to be answered at once. */
+enum call_if_large {
+    CALL_WHOLE, /* it is, nevertheless */
+    CALL_PIECES,
+    CALL_LATER /* call->is_later is set, and it is to be asked again */
+};
+
 struct call {
     struct service *service;
     struct outq *out;
@@ -32,7 +39,12 @@ struct call {
     struct call_times *times; /* NULL: nobody wants to know */
     bool may_put_off;         /* until pages are read: cold_read.h */
     struct cold_read *cold;   /* what it is put off for; NULL: it is not */
-    uint8_t *frame;           /* of the reply, reserved in out */
+    enum call_if_large if_large;
+    bool is_later;
+    bool has_more;       /* rpc_continue() does the next piece */
+    struct work *work;   /* that it comes to, once the reply is reserved */
+    struct arena *arena; /* its memory */
+    uint8_t *frame;      /* of the reply, reserved in out */
     uint32_t body_bytes;
     uint32_t code; /* enum rpc_code, set by call_fail() */
     char message[256];

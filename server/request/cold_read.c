@@ -25,7 +25,7 @@ void cold_read_destroy(struct cold_read *read)
     }
 }
 
-static bool is_probing(struct service *service)
+bool cold_read_is_probing(struct service *service)
 {
     return service->uv != NULL &&
            service_turn_ns(service) < service->probe_until_ns;
@@ -48,7 +48,7 @@ int cold_read_find(struct call *call, struct table_set *tables,
                    const struct feature *features, size_t n)
 {
     struct service *service = call->service;
-    if (!call->may_put_off || !is_probing(service)) {
+    if (!call->may_put_off || !cold_read_is_probing(service)) {
         return 0;
     }
     if (service->cold == NULL) {

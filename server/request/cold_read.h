@@ -27,6 +27,9 @@
 
 struct cold_read;
 
+/* Are requests looked at? */
+bool cold_read_is_probing(struct service *service);
+
 /* Puts the call off, if it must be: -1, and call->cold is the caller's. */
 int cold_read_find(struct call *call, struct table_set *tables,
                    const struct feature *features, size_t n);

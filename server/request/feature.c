@@ -81,18 +81,6 @@ int feature_resolve(struct call *call, const struct table_set *tables, size_t i,
     return 0;
 }
 
-int feature_plan_init(struct call *call, size_t n, struct feature_plan *plan)
-{
-    void *features;
-    void *heads;
-    if (call_array(call, n, sizeof(*plan->features), &features) != 0 ||
-        call_array(call, n, sizeof(*plan->heads), &heads) != 0) {
-        return -1;
-    }
-    *plan = (struct feature_plan){features, heads};
-    return 0;
-}
-
 struct block_head feature_head(const struct feature *feature, size_t rows,
                                uint32_t dtype)
 {
@@ -133,7 +121,7 @@ int feature_reserve(struct call *call, const struct table_set *tables,
 }
 
 int feature_done(struct call *call, size_t i, const struct feature *feature,
-                 int rv, uint64_t unseen, struct blocks_writer *writer)
+                 int rv, uint64_t unseen)
 {
     if (rv == NB_ERR_UNSEEN) {
         return call_fail(call, RPC_NOT_FOUND,
@@ -146,7 +134,6 @@ int feature_done(struct call *call, size_t i, const struct feature *feature,
     }
     const struct table_totals more = {
         .ids = feature->ids.n, .bags = feature->n_bags, .unseen = unseen};
-    blocks_end(writer, (uint32_t)unseen);
     table_stats_add(feature->entry->stats, call->service->loop, &more);
     return call_check_deadline(call);
 }

@@ -16,7 +16,11 @@
 struct feature {
     const struct table_entry *entry;
     struct nb_ids ids;
-    size_t n_bags; /* 0: rows are asked for */
+    /* Of a Pool. */
+    size_t n_bags;
+    const uint32_t *lengths; /* of bags */
+    const float *weights;    /* one an id, or NULL */
+    uint32_t pooling;        /* enum nb_pooling */
 };
 
 /* Fields of LookupFeature and PoolFeature that are the same. */
@@ -44,14 +48,6 @@ int feature_resolve(struct call *call, const struct table_set *tables, size_t i,
                     const struct feature_fields *fields,
                     struct feature *feature);
 
-/* A request being planned: its features, and the blocks that answer them. */
-struct feature_plan {
-    struct feature *features;
-    struct block_head *heads;
-};
-
-int feature_plan_init(struct call *call, size_t n, struct feature_plan *plan);
-
 /* The block of `rows` rows that answers a feature. */
 struct block_head feature_head(const struct feature *feature, size_t rows,
                                uint32_t dtype);
@@ -61,8 +57,9 @@ int feature_reserve(struct call *call, const struct table_set *tables,
                     const struct block_head *heads, size_t n,
                     struct blocks_writer *writer);
 
-/* Ends block `i`: rv is what nb_lookup() or nb_pool() returned. */
+/* Feature `i`, or a part of it, is computed: rv is what nb_lookup() or
+ * nb_pool() returned. Counts it, and holds it to the deadline. */
 int feature_done(struct call *call, size_t i, const struct feature *feature,
-                 int rv, uint64_t unseen, struct blocks_writer *writer);
+                 int rv, uint64_t unseen);
 
 #endif

@@ -73,10 +73,10 @@ int handle_status(struct call *call, const void *message)
         .now_ns = service->now_ns(),
     };
     Nibble__V1__StatusReply reply;
-    if (status_fill(&source, &call->service->arena, &reply) != 0) {
+    if (status_fill(&source, call->arena, &reply) != 0) {
         return call_fail(call, RPC_RESOURCE_EXHAUSTED,
                          "request: its reply takes over %zu bytes to make",
-                         service->arena.capacity);
+                         call->arena->capacity);
     }
     reply.params = with_params ? &params : NULL;
     void *body;

@@ -30,6 +30,7 @@ void outq_fini(struct outq *queue)
         drop_head(queue);
     }
     queue->bytes = 0;
+    queue->held = false;
 }
 
 /* A buffer to share, or where memory is short one that just holds it. */
@@ -43,6 +44,7 @@ static struct buf *take(struct buf_pool *pool, size_t bytes)
 void *outq_reserve(struct outq *queue, size_t bytes)
 {
     struct buf *tail = queue->tail;
+    queue->held = false;
     if (tail == NULL || tail->capacity - tail->end < bytes) {
         tail = take(queue->pool, bytes);
         if (tail == NULL) {
@@ -58,9 +60,15 @@ void *outq_reserve(struct outq *queue, size_t bytes)
     return tail->data + tail->end;
 }
 
+void outq_hold(struct outq *queue)
+{
+    queue->held = true;
+}
+
 void outq_commit(struct outq *queue, size_t bytes)
 {
     struct buf *tail = queue->tail;
+    queue->held = false;
     assert(tail != NULL && bytes <= tail->capacity - tail->end);
     tail->end += bytes;
     tail->n_replies++;
@@ -84,6 +92,15 @@ unsigned outq_gather(const struct outq *queue, struct iovec *vectors,
     return n;
 }
 
+/* All in it is sent, but the room at its end is held. */
+static void empty_tail(struct outq *queue)
+{
+    struct buf *tail = queue->tail;
+    tail->start = tail->end;
+    queue->n_replies -= tail->n_replies;
+    tail->n_replies = 0;
+}
+
 void outq_consume(struct outq *queue, size_t bytes)
 {
     assert(bytes <= queue->bytes);
@@ -96,6 +113,10 @@ void outq_consume(struct outq *queue, size_t bytes)
             return;
         }
         bytes -= here;
+        if (queue->held && buf == queue->tail) {
+            empty_tail(queue);
+            return;
+        }
         drop_head(queue);
     }
 }

@@ -7,6 +7,7 @@
 #ifndef NB_SERVER_OUTQ_H
 #define NB_SERVER_OUTQ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -20,6 +21,7 @@ struct outq {
     size_t bytes;     /* committed, not yet consumed */
     size_t n_replies; /* not yet wholly sent; a shared buffer counts until it
                          is empty */
+    bool held; /* the room is being filled: what is sent does not drop it */
 };
 
 void outq_init(struct outq *queue, struct buf_pool *pool);
@@ -28,6 +30,10 @@ void outq_fini(struct outq *queue);
 /* Room for `bytes` bytes at the end; NULL: out of memory. Nothing is queued
  * before outq_commit(); reserving again gives the same room anew. */
 void *outq_reserve(struct outq *queue, size_t bytes);
+
+/* The room stays while what stands before it is sent, until outq_commit(), or
+ * until something else is reserved. */
+void outq_hold(struct outq *queue);
 
 /* Queues the first `bytes` bytes of the room as one reply. */
 void outq_commit(struct outq *queue, size_t bytes);

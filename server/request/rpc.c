@@ -6,6 +6,7 @@
 #include "proto/nibble.pb-c.h"
 #include "server/log/probes.h"
 #include "server/request/request_scan.h"
+#include "server/request/work.h"
 
 static const struct method {
     rpc_handler_fn *handle;
@@ -43,7 +44,7 @@ static int decode(struct call *call, const struct method *method,
     if (request_scan(call, method->request, body, bytes) != 0) {
         return -1;
     }
-    struct arena *arena = &call->service->arena;
+    struct arena *arena = call->arena;
     *message = protobuf_c_message_unpack(method->request, &arena->allocator,
                                          bytes, body);
     if (*message != NULL) {
@@ -118,17 +119,43 @@ static size_t begin(struct call *call)
 
 bool rpc_answer(struct call *call, const void *body, size_t bytes)
 {
+    struct service *service = call->service;
     size_t index = begin(call);
+    call->arena = service->arena;
     int rv = run(call, index, body, bytes);
     bool sent = true;
-    if (call->cold != NULL) {
-        counter_add(&call->service->counters->methods[index].requests,
-                    -(uint64_t)1);
+    if (rv > 0) {
+        call->has_more = true;
+        work_set_aside(call->work);
+        outq_hold(call->out);
+        service_lend_arena(service);
+        return true;
+    }
+    if (call->cold != NULL || call->is_later) {
+        counter_add(&service->counters->methods[index].requests, -(uint64_t)1);
     } else {
         sent = finish(call, index, rv);
     }
-    arena_reset(&call->service->arena);
+    arena_reset(call->arena);
     return sent;
+}
+
+bool rpc_continue(struct call *call)
+{
+    int rv = work_continue(call);
+    if (rv > 0) {
+        return true;
+    }
+    bool sent = finish(call, find_method(call->method), rv);
+    rpc_abandon(call);
+    return sent;
+}
+
+void rpc_abandon(struct call *call)
+{
+    call->has_more = false;
+    work_drop(call->work);
+    service_return_arena(call->service, call->arena);
 }
 
 bool rpc_refuse(struct call *call)

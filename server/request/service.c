@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "server/request/call.h"
 #include "server/request/cold_read.h"
 #include "server/request/status_fill.h"
 
@@ -34,14 +35,33 @@ static size_t arena_bytes(const struct service_common *common,
            status_arena_bytes(common, catalog);
 }
 
+/* Without the room, a status of all models may be refused; nothing else takes
+ * it. */
+static void fit_arena(struct arena *arena, size_t bytes)
+{
+    if (bytes > arena->capacity) {
+        (void)arena_resize(arena, bytes);
+    }
+}
+
+void service_lend_arena(struct service *service)
+{
+    size_t bytes = service->arena->capacity;
+    service->arena = service->arena == &service->arenas[0]
+                         ? &service->arenas[1]
+                         : &service->arenas[0];
+    fit_arena(service->arena, bytes);
+}
+
+void service_return_arena(struct service *service, struct arena *arena)
+{
+    arena_reset(arena);
+    fit_arena(arena, service->arena->capacity);
+}
+
 void service_switch(struct service *service, struct catalog *catalog)
 {
-    size_t bytes = arena_bytes(service->common, catalog);
-    if (bytes > service->arena.capacity) {
-        /* Without the room, a status of all models may be refused; nothing
-         * else takes it. */
-        (void)arena_resize(&service->arena, bytes);
-    }
+    fit_arena(service->arena, arena_bytes(service->common, catalog));
     struct catalog *old = service->catalog;
     service->catalog = catalog;
     catalog_unref(old);
@@ -59,24 +79,40 @@ int service_init(struct service *service, const struct service_common *common,
         .now_ns = now_ns,
         .scratch = malloc(SERVICE_SCRATCH_BYTES),
     };
-    if (service->scratch == NULL) {
-        return NB_ERR_NOMEM;
+    service->large = malloc(sizeof(*service->large));
+    int rv =
+        service->scratch != NULL && service->large != NULL ? 0 : NB_ERR_NOMEM;
+    size_t bytes = arena_bytes(common, catalog);
+    if (rv == 0) {
+        rv = arena_init(&service->arenas[0], bytes);
     }
-    int rv = arena_init(&service->arena, arena_bytes(common, catalog));
     if (rv != 0) {
-        free(service->scratch);
-        return rv;
+        goto err_free;
     }
+    rv = arena_init(&service->arenas[1], bytes);
+    if (rv != 0) {
+        goto err_arena;
+    }
+    service->arena = &service->arenas[0];
     buf_pool_init(&service->pool, common->budget, keep_bytes(common));
     service->catalog = catalog_ref(catalog);
     return 0;
+
+err_arena:
+    arena_fini(&service->arenas[0]);
+err_free:
+    free(service->large);
+    free(service->scratch);
+    return rv;
 }
 
 void service_fini(struct service *service)
 {
     catalog_unref(service->catalog);
     buf_pool_fini(&service->pool);
-    arena_fini(&service->arena);
+    arena_fini(&service->arenas[0]);
+    arena_fini(&service->arenas[1]);
+    free(service->large);
     free(service->scratch);
     cold_read_destroy(service->cold);
 }

@@ -29,6 +29,7 @@ struct service_common {
     _Atomic bool draining; /* no new connections, and then the end */
 };
 
+struct call;
 struct session;
 
 struct service {
@@ -37,7 +38,8 @@ struct service {
     struct counters *counters;     /* this loop's */
     unsigned loop;                 /* its index */
     struct catalog *catalog;       /* a reference; swapped between requests */
-    struct arena arena;            /* of the request being answered */
+    struct arena *arena;           /* of the request being answered */
+    struct arena arenas[2];        /* one, and that of the call in pieces */
     struct buf_pool pool;
     uint8_t *scratch; /* where sockets are read to */
     uint64_t (*now_ns)(void);
@@ -47,10 +49,12 @@ struct service {
     struct uv_loop_s *uv;   /* reads cold pages; NULL: nobody does */
     struct cold_read *cold; /* for the next request that must wait */
     void (*warm)(struct session *session); /* its pages are there */
-    uint64_t probe_until_ns; /* look for cold pages; cold_read.h */
-    uint64_t major_faults;   /* of the loop's thread, as of the last look */
-    struct session *waiting; /* with a large request, the first come first */
-    uint64_t clock_ns;       /* when the clock was last looked at */
+    uint64_t probe_until_ns;   /* look for cold pages; cold_read.h */
+    uint64_t major_faults;     /* of the loop's thread, as of the last look */
+    struct call *large;        /* room for one that is answered in pieces */
+    struct session *in_pieces; /* whose it is; NULL: nobody's */
+    struct session *waiting;   /* with a large request, the first come first */
+    uint64_t clock_ns;         /* when the clock was last looked at */
     struct log_limit slow_log;
     uint32_t answered[N_METHODS]; /* requests whose latency is not counted */
 };
@@ -81,6 +85,11 @@ void service_count_latency(struct service *service, uint64_t arrived_ns);
 /* Between requests: answers from `catalog` from now on, whose reference it
  * takes over, and gives up the one before. */
 void service_switch(struct service *service, struct catalog *catalog);
+
+/* The arena in use stays with a call; the other one is taken. And back. */
+void service_lend_arena(struct service *service);
+void service_return_arena(struct service *service, struct arena *arena);
+
 void service_fini(struct service *service);
 
 #endif

@@ -11,6 +11,7 @@
 #include "server/request/cold_read.h"
 #include "server/log/probes.h"
 #include "server/request/rpc.h"
+#include "server/request/turns.h"
 
 /* Kept input starts small, so that many idle peers with a few bytes each cost
  * little, and grows with what has really come, never with what a header only
@@ -18,73 +19,10 @@
 #define IN_SMALL_BYTES ((size_t)2 << 10)
 #define IN_READ_BYTES  ((size_t)32 << 10)
 
-/* A request of so much body keeps the loop busy for a good part of a
- * millisecond: of such, a loop answers one a turn, and looks at its sockets in
- * between, so that a small request waits for one large one at most. */
-#define LARGE_BODY_BYTES ((uint32_t)64 << 10)
-
 void session_init(struct session *session, struct service *service)
 {
     *session = (struct session){.service = service};
     outq_init(&session->out, &service->pool);
-}
-
-/* ---- taking turns ------------------------------------------------------ */
-
-static void join_line(struct session *session)
-{
-    struct session **at = &session->service->waiting;
-    while (*at != NULL) {
-        at = &(*at)->next_waiting;
-    }
-    session->waiting = true;
-    session->next_waiting = NULL;
-    *at = session;
-}
-
-static void leave_line(struct session *session)
-{
-    struct session **at = &session->service->waiting;
-    while (*at != NULL && *at != session) {
-        at = &(*at)->next_waiting;
-    }
-    if (*at != NULL) {
-        *at = session->next_waiting;
-    }
-    session->waiting = false;
-}
-
-struct session *session_next_waiting(const struct service *service)
-{
-    return service->waiting;
-}
-
-/* Does a whole, large frame stand at the front? */
-static bool is_large(const uint8_t *data, size_t bytes)
-{
-    struct frame_header header;
-    return bytes > LARGE_BODY_BYTES &&
-           frame_header_get(data, UINT32_MAX, &header, NULL) == 0 &&
-           header.body_bytes >= LARGE_BODY_BYTES &&
-           bytes - FRAME_HEADER_BYTES >= header.body_bytes;
-}
-
-/* Has the loop done enough of its kind in this turn? Then the session is in
- * line. */
-static bool must_wait(struct session *session, const uint8_t *data,
-                      size_t bytes)
-{
-    struct service *service = session->service;
-    if (!service->takes_turns || session->skip_bytes != 0 ||
-        !is_large(data, bytes)) {
-        return false;
-    }
-    if (service->large_done) {
-        join_line(session);
-        return true;
-    }
-    service->large_done = true;
-    return false;
 }
 
 /* ---- the whole --------------------------------------------------------- */
@@ -93,8 +31,9 @@ void session_fini(struct session *session)
 {
     counter_add(&session->service->counters->unsent_bytes,
                 -(uint64_t)session->out.bytes);
+    turns_give_up(session);
     outq_fini(&session->out);
-    leave_line(session);
+    turns_leave(session);
     if (session->cold != NULL) {
         cold_read_forget(session->cold);
     }
@@ -173,6 +112,32 @@ static void on_warm(void *arg)
     session->service->warm(session);
 }
 
+static void end_answer(struct session *session, const struct call *call)
+{
+    if (call->times != NULL) {
+        slow_request_answered(&session->slow, call,
+                              session->sent_bytes + session->out.bytes);
+    }
+}
+
+/* The next piece of a call may have to wait for pages; if they cannot be read
+ * ahead, it reads them. */
+static void await_pages(struct session *session, struct call *call)
+{
+    if (call->cold != NULL &&
+        cold_read_start(session->service, call->cold, on_warm, session)) {
+        session->cold = call->cold;
+    }
+    call->cold = NULL;
+}
+
+static void put_in_pieces(struct session *session, struct call *call)
+{
+    *session->service->large = *call;
+    session->service->in_pieces = session;
+    await_pages(session, session->service->large);
+}
+
 /* False: it is put off; or it cannot be, and is to be asked again, which
  * answers it from disk. */
 static bool answer(struct session *session, const struct frame_header *header,
@@ -181,13 +146,25 @@ static bool answer(struct session *session, const struct frame_header *header,
     struct call call;
     begin_call(session, header, &call);
     call.may_put_off = session->n_cold < COLD_READS_MAX;
+    call.if_large = turns_if_large(session->service);
     PROBE3(frame_in, session->conn_id, header->method, header->body_bytes);
     bool timed = slow_request_begin(&session->slow, &call);
     if (!rpc_answer(&call, body, header->body_bytes)) {
         end_without_memory(session);
     }
-    if (call.cold != NULL) {
+    if (call.has_more) {
+        session->n_cold = 0;
+        put_in_pieces(session, &call);
+        return true;
+    }
+    if (call.cold != NULL || call.is_later) {
         session->slow.watching = session->slow.watching && !timed;
+    }
+    if (call.is_later) {
+        turns_join(session);
+        return false;
+    }
+    if (call.cold != NULL) {
         session->n_cold++;
         if (cold_read_start(session->service, call.cold, on_warm, session)) {
             session->cold = call.cold;
@@ -197,10 +174,7 @@ static bool answer(struct session *session, const struct frame_header *header,
         return false;
     }
     session->n_cold = 0;
-    if (timed) {
-        slow_request_answered(&session->slow, &call,
-                              session->sent_bytes + session->out.bytes);
-    }
+    end_answer(session, &call);
     return true;
 }
 
@@ -245,7 +219,7 @@ static size_t take_frame(struct session *session, const uint8_t *data,
         return 0;
     }
     while (!answer(session, &header, data + FRAME_HEADER_BYTES)) {
-        if (session->cold != NULL) {
+        if (session->cold != NULL || session->waiting) {
             return 0;
         }
     }
@@ -274,10 +248,10 @@ static size_t take_frames(struct session *session, const uint8_t *data,
 {
     size_t taken = 0;
     bool answered = false;
-    while (!session->ended && taken < bytes) {
+    while (!session->ended && !turns_in_pieces(session) && taken < bytes) {
         session->paused = is_full(session);
         if (session->paused ||
-            must_wait(session, data + taken, bytes - taken)) {
+            turns_must_wait(session, data + taken, bytes - taken)) {
             break;
         }
         size_t n = session->skip_bytes != 0
@@ -429,6 +403,19 @@ void session_received(struct session *session, size_t bytes, uint64_t now_ns)
     keep_rest(session, data + taken, bytes - taken);
 }
 
+/* Answers what was held back, if it is not still. A frame begun behind it is
+ * not late for that. */
+static void go_on(struct session *session)
+{
+    if (session->ended || session->in == NULL) {
+        return;
+    }
+    take_kept(session);
+    if (session->began_ns != 0) {
+        session->began_ns = session->service->now_ns();
+    }
+}
+
 bool session_resume(struct session *session)
 {
     const struct options *options = session->service->options;
@@ -442,33 +429,53 @@ bool session_resume(struct session *session)
         return false;
     }
     size_t before = session->out.n_replies;
-    take_kept(session);
-    if (session->began_ns != 0) {
-        session->began_ns = session->service->now_ns(); /* not while paused */
-    }
+    go_on(session);
     return session->out.n_replies > before;
 }
 
 void session_stop_waiting(struct session *session, bool answer)
 {
-    leave_line(session);
+    turns_leave(session);
     session->service->large_done = false;
-    if (answer && !session->ended && session->in != NULL) {
-        take_kept(session);
+    if (answer) {
+        go_on(session);
     }
+}
+
+void session_continue(struct session *session, bool answer)
+{
+    struct service *service = session->service;
+    struct call *call = service->large;
+    if (!answer || session->ended) {
+        turns_give_up(session);
+        return;
+    }
+    if (!rpc_continue(call)) {
+        end_without_memory(session);
+    }
+    if (call->has_more) {
+        await_pages(session, call);
+        return;
+    }
+    service->in_pieces = NULL;
+    service->large_done = true; /* the next has to wait for its turn */
+    end_answer(session, call);
+    service_count_latency(service, call->arrived_ns);
+    go_on(session);
 }
 
 void session_stop_reading(struct session *session, bool answer)
 {
     session->cold = NULL;
-    if (answer && !session->ended && session->in != NULL) {
-        take_kept(session);
+    if (answer && !turns_in_pieces(session)) {
+        go_on(session);
     }
 }
 
 bool session_holds_back(const struct session *session)
 {
-    return session->paused || session->waiting || session->cold != NULL;
+    return session->paused || session->waiting || session->cold != NULL ||
+           turns_in_pieces(session);
 }
 
 bool session_wants_input(const struct session *session)
@@ -495,7 +502,7 @@ size_t session_missing(const struct session *session)
 bool session_is_idle(const struct session *session)
 {
     return session->in == NULL && session->skip_bytes == 0 &&
-           session->out.bytes == 0;
+           session->out.bytes == 0 && !turns_in_pieces(session);
 }
 
 /* How much of the frame begun is there, and its header, which is all zeros

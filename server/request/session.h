@@ -60,12 +60,14 @@ void session_sent(struct session *session, size_t bytes);
  * again. True if it queued something. */
 bool session_resume(struct session *session);
 
-/* The first session of the service that waits with a large request; NULL: none.
- * session_stop_waiting() has it wait no more; with `answer`, it answers that
- * one request, whatever was answered in this turn, and those behind it as
- * usual. */
-struct session *session_next_waiting(const struct service *service);
+/* Has the session wait no more with its large request: turns.h. With `answer`,
+ * it answers that one request, whatever was answered in this turn, and those
+ * behind it as usual. */
 void session_stop_waiting(struct session *session, bool answer);
+
+/* Does the next piece of its request, and at the end answers what stands
+ * behind; without `answer`, it gives the request up. */
+void session_continue(struct session *session, bool answer);
 
 /* The pages that a frame waited for are there: answers it. */
 void session_stop_reading(struct session *session, bool answer);

@@ -46,7 +46,7 @@ static void ask(uint16_t method, const void *body, size_t bytes)
         .deadline_ns = UINT64_MAX,
     };
     ck_assert(rpc_answer(&call, body, bytes));
-    ck_assert_uint_eq(fixture_service.arena.used, 0);
+    ck_assert_uint_eq(fixture_service.arena->used, 0);
     struct iovec vector;
     ck_assert_uint_eq(outq_gather(&out, &vector, 1), 1);
     const uint8_t *at = vector.iov_base;

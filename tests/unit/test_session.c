@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "proto/rpc_code.h"
+#include "server/request/turns.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/service_fixture.h"
@@ -517,20 +518,20 @@ START_TEST(large_requests_take_turns)
     feed_all(ping, sizeof(ping));
     ck_assert_uint_eq(session.out.n_replies, 2);
     service_end_turn(&fixture_service);
-    ck_assert_ptr_eq(session_next_waiting(&fixture_service), &second);
+    ck_assert_ptr_eq(turns_next_waiting(&fixture_service), &second);
     session_stop_waiting(&second, true);
     ck_assert_uint_eq(second.out.n_replies, 1);
     ck_assert(session_wants_input(&second));
     /* That was the one of this turn. */
     feed_large(&session);
     ck_assert_uint_eq(session.out.n_replies, 2);
-    ck_assert_ptr_eq(session_next_waiting(&fixture_service), &third);
+    ck_assert_ptr_eq(turns_next_waiting(&fixture_service), &third);
     session_fini(&third); /* its peer is gone */
-    ck_assert_ptr_eq(session_next_waiting(&fixture_service), &session);
+    ck_assert_ptr_eq(turns_next_waiting(&fixture_service), &session);
     service_end_turn(&fixture_service);
     session_stop_waiting(&session, true);
     ck_assert_uint_eq(session.out.n_replies, 3);
-    ck_assert_ptr_null(session_next_waiting(&fixture_service));
+    ck_assert_ptr_null(turns_next_waiting(&fixture_service));
     session_fini(&second);
 }
 END_TEST
