@@ -180,6 +180,16 @@ bool version_list_has(const struct version_list *list, uint64_t version)
                                   sizeof(version), compare) != NULL;
 }
 
+bool model_dir_lacks(const struct model_dir *dir, uint64_t version)
+{
+    char name[32];
+    struct stat stat;
+    snprintf(name, sizeof(name), "%" PRIu64, version);
+    return fstatat(dir->fd, name, &stat, AT_SYMLINK_NOFOLLOW) == 0
+               ? !S_ISDIR(stat.st_mode)
+               : errno == ENOENT;
+}
+
 int model_dir_join(const struct model_dir *dir, const char *name, char **path,
                    struct nb_errctx *err)
 {

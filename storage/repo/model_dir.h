@@ -51,6 +51,10 @@ int model_dir_versions(const struct model_dir *dir, struct version_list *list,
 void version_list_fini(struct version_list *list);
 bool version_list_has(const struct version_list *list, uint64_t version);
 
+/* Is there for certain no directory of that version? Without listing them: it
+ * is asked of one version after the other. */
+bool model_dir_lacks(const struct model_dir *dir, uint64_t version);
+
 /* The pinned version; 0: none is. -errno, NB_ERR_FORMAT (SERVING holds no
  * version), NB_ERR_UNSUPPORTED (it is no regular file). */
 int model_dir_pinned(const struct model_dir *dir, uint64_t *version,

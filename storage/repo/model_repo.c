@@ -89,17 +89,6 @@ void model_names_fini(struct model_names *models)
 
 /* ---- the version to be served -------------------------------------------- */
 
-static bool is_there(const struct model_dir *dir, uint64_t version)
-{
-    struct version_list list;
-    if (model_dir_versions(dir, &list, NULL) != 0) {
-        return true; /* what made opening fail is the better answer */
-    }
-    bool there = version_list_has(&list, version);
-    version_list_fini(&list);
-    return there;
-}
-
 bool version_error_is_shortage(int rv)
 {
     return rv == NB_ERR_NOMEM || rv == -ENOMEM || rv == -EMFILE ||
@@ -166,7 +155,7 @@ static int open_highest(const struct searching *searching,
             return nb_fail(searching->err, rv, "%s", why.text);
         }
         if (verdict == VERSION_OPEN) {
-            if (!is_there(searching->dir, version)) {
+            if (model_dir_lacks(searching->dir, version)) {
                 return -EAGAIN;
             }
             tell_skipped(searching, version, why.text);
@@ -251,7 +240,7 @@ static int check_whole(const struct model_dir *dir, uint64_t version,
 {
     struct model_version *opened = NULL;
     char *path;
-    if (!is_there(dir, version)) {
+    if (model_dir_lacks(dir, version)) {
         return nb_fail(err, NB_ERR_NOT_FOUND,
                        "%s: there is no version %" PRIu64, dir->path, version);
     }
@@ -276,7 +265,7 @@ static int pin_locked(const struct model_dir *dir, uint64_t version,
         return rv;
     }
     rv = model_dir_hide_leftovers(dir, err);
-    if (rv == 0 && version != 0 && !is_there(dir, version)) {
+    if (rv == 0 && version != 0 && model_dir_lacks(dir, version)) {
         rv = nb_fail(err, NB_ERR_NOT_FOUND, "%s: version %" PRIu64 " is gone",
                      dir->path, version);
     }

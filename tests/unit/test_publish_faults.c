@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -237,6 +238,23 @@ START_TEST(copies_by_every_way)
 }
 END_TEST
 
+/* The directory is listed once, however many versions are passed over:
+ * every listing opens it. */
+START_TEST(versions_passed_over_cost_no_listing)
+{
+    size_t n_rows;
+    char name[32];
+    ck_assert_uint_eq(repo_files_add(0, 10), 1);
+    for (unsigned version = 2; version < 102; version++) {
+        snprintf(name, sizeof(name), "%u", version);
+        ck_assert_int_eq(mkdir(repo_files_path(name), 0700), 0);
+    }
+    faults_arm(FAULT_OPEN, 100, EMFILE, true);
+    ck_assert_uint_eq(repo_files_serving(&n_rows), 1);
+    ck_assert(!faults_disarm());
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("publish_faults");
@@ -247,6 +265,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tcase, reading_and_pinning, 0, N_FAULTS);
     tcase_add_test(tcase, a_shortage_does_not_fall_back);
     tcase_add_test(tcase, copies_by_every_way);
+    tcase_add_test(tcase, versions_passed_over_cost_no_listing);
     suite_add_tcase(suite, tcase);
     return suite;
 }
