@@ -6,9 +6,10 @@
     scripts/bench_curves.py DIR [--rounds 8] [--scale 0.01]
 
 Server and client have a processor each. What a profile's closed loop reaches is
-its capacity; then an open loop offers a tenth of that to all of it, in --rounds
-steps. Leaves NAME.svg and NAME.json of each profile in DIR, where tables are
-made if they are not there, and writes a table to standard output.
+its capacity; then an open loop offers from a tenth of that to a fifth more, in
+--rounds steps. Leaves in DIR NAME.svg, percentiles of latency against what was
+offered, and NAME.json of each profile; throughput.svg, what was answered, of
+all; and tables if they are not there. Writes the figures to standard output.
 """
 
 import json
@@ -18,7 +19,69 @@ import subprocess
 
 from bench_server import Bench, Load, count, parser, pinned
 
+# A panel of throughput.svg: the frame, and room for what stands around it.
+WIDE, HIGH, LEFT, TOP = 240, 160, 60, 40
+COLUMNS = 3
+
 PROFILES = ["rm1", "rm2", "ranking", "dlrm", "rows", "point"]
+
+
+def tick(most):
+    """A round number below `most` that divides it into two to five."""
+    step = 1.0
+    while step * 10 <= most:
+        step *= 10
+    return next(step * m for m in (2, 1, 0.5, 0.2) if most / step / m >= 2)
+
+
+def panel(profile, points, left, top):
+    """What was answered against what was offered, both linear; dashed is the
+    line on which nothing is behind."""
+    most = max(max(p) for p in points)
+
+    def at(x, y):
+        return "%.1f,%.1f" % (left + WIDE * x / most,
+                              top + HIGH * (1 - y / most))
+
+    parts = ['<text x="%d" y="%d">%s</text>' % (left, top - 8, profile)]
+    for i in range(1, int(most / tick(most)) + 1):
+        value = i * tick(most)
+        x, y = at(value, value).split(",")
+        parts += [
+            '<path class="grid" d="M%s H%d M%s V%d"/>' % (
+                at(0, value), left + WIDE, at(value, 0), top),
+            '<text class="end" x="%d" y="%s" dy="4">%s</text>' % (
+                left - 6, y, count(value)),
+            '<text class="mid" x="%s" y="%d">%s</text>' % (
+                x, top + HIGH + 14, count(value))]
+    parts += ['<path class="axis" d="M%d,%d V%d H%d"/>' % (
+                  left, top, top + HIGH, left + WIDE),
+              '<path class="even" d="M%s L%s"/>' % (at(0, 0), at(most, most)),
+              '<polyline points="%s"/>' % " ".join(at(*p) for p in points)]
+    parts += ['<circle cx="%s" cy="%s" r="3"/>' % tuple(at(*p).split(","))
+              for p in points]
+    return "\n".join(parts)
+
+
+def draw(path, curves):
+    across, down = WIDE + LEFT + 20, HIGH + TOP + 30
+    rows = -(-len(curves) // COLUMNS)
+    with open(path, "w") as file:
+        file.write(
+            '<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" '
+            'font-family="sans-serif" font-size="11">\n<style>'
+            'path,polyline{fill:none} .grid{stroke:#e4e4e4} '
+            '.axis{stroke:#333} .even{stroke:#999;stroke-dasharray:4 3} '
+            'polyline{stroke:#1f77b4;stroke-width:1.5} circle{fill:#1f77b4} '
+            '.end{text-anchor:end} .mid{text-anchor:middle}</style>\n'
+            '<rect width="100%%" height="100%%" fill="#fff"/>\n'
+            '<text x="10" y="18" font-size="14">Requests/s answered, against '
+            'requests/s offered</text>\n' % (
+                across * COLUMNS + 10, down * rows + 30))
+        for i, (profile, points) in enumerate(curves.items()):
+            file.write(panel(profile, points, LEFT + i % COLUMNS * across,
+                             30 + TOP + i // COLUMNS * down) + "\n")
+        file.write("</svg>\n")
 
 
 class Curves(Bench):
@@ -34,15 +97,17 @@ class Curves(Bench):
                    "--profile", profile, "--model", profile, "--connections",
                    "16", "--request-mib", "16", "--duration",
                    self.args.seconds, "--warm-up", "0.3", "--ramp",
-                   "%.0f:%.0f:%d" % (max(1, capacity / 10), capacity,
-                                     self.args.rounds),
+                   "%.0f:%.0f:%d" % (max(1, capacity / 10),
+                                     max(2, capacity * 1.2), self.args.rounds),
                    "--svg", base + ".svg", "--output", base + ".json"),
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if done.returncode != 0:
             raise SystemExit("%s: %s" % (profile, done.stderr.strip()))
         with open(base + ".json") as file:
-            for step in json.load(file)["steps"]:
-                self.line(profile, step)
+            steps = json.load(file)["steps"]
+        for step in steps:
+            self.line(profile, step)
+        return [(s["offered_per_s"], s["achieved_per_s"]) for s in steps]
 
     def line(self, profile, step):
         print("| %s | %s | %s | %s |" % (
@@ -54,10 +119,11 @@ class Curves(Bench):
     def run(self):
         self.make_tables("cache", {p: self.args.scale for p in PROFILES})
         self.serve("cache", "map")
+        self.settle()
         print("| profile | offered/s | answered/s | p50 | p99 | p99.9 |")
         print("|---|---|---|---|---|---|")
-        for profile in PROFILES:
-            self.measure(profile)
+        draw(os.path.join(self.args.dir, "throughput.svg"),
+             {profile: self.measure(profile) for profile in PROFILES})
 
 
 def main():
