@@ -57,8 +57,8 @@ static uint32_t supported(void)
     }
     /* The first processors with these four lower their clock for 512-bit
      * vectors. Those that came after have VBMI2 too and do not: it stands for
-     * "wide vectors preferred". */
-    bool wide_preferred = (c & bit_AVX512VBMI2) != 0;
+     * "wide vectors preferred". VNNI adds up products of bytes. */
+    bool wide_preferred = BITS_SET(c, bit_AVX512VBMI2 | bit_AVX512VNNI);
     if (BITS_SET(state, zmm_state) && wide_preferred &&
         BITS_SET(b, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL)) {
         isas |= ISA_AVX512;

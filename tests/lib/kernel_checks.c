@@ -23,12 +23,22 @@
 
 #define MAX_CODEBOOKS 8
 
-/* The bags of a job; a job of one long bag comes now and then. */
-static const uint32_t bag_sizes[] = {20, 0, 2, 19, 1,  21, 3, 4,
-                                     5,  0, 8, 7,  16, 33, 9, 1};
-static const uint32_t long_bag[] = {KERNEL_BLOCK};
+/* The bags of jobs: of all sizes, and such that kernels take two or four of
+ * them together. The last is one bag of all the rows there may be. */
+struct bags {
+    uint32_t n;
+    uint32_t sizes[16];
+};
+static const struct bags bag_lists[] = {
+    {16, {20, 0, 2, 19, 1, 21, 3, 4, 5, 0, 8, 7, 16, 33, 9, 1}},
+    {12, {20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20}},
+    {13, {8, 16, 9, 15, 19, 20, 21, 20, 20, 20, 7, 32, 8}},
+    {11, {40, 33, 17, 18, 8, 8, 8, 8, 1, 30, 31}},
+    {1, {KERNEL_BLOCK}},
+};
 
-#define N_BAGS (sizeof(bag_sizes) / sizeof(bag_sizes[0]))
+#define N_LISTS (sizeof(bag_lists) / sizeof(bag_lists[0]))
+#define N_BAGS  16 /* of a job, at most */
 
 /* Dims beyond those from 1 to 65: 4 vectors of 16 and one. */
 static const uint32_t large_dims[] = {79,  80,  96,  100, 127, 128, 129,
@@ -87,6 +97,7 @@ enum kind {
     USUAL,   /* within a few hundred */
     ODD,     /* zeros, subnormals, infinities, NaNs among them */
     EXTREME, /* the greatest codes, scales just below a power of two */
+    FAR,     /* subnormal and huge ones among them, all finite */
     N_KINDS
 };
 
@@ -105,13 +116,22 @@ static float usual_float(struct rng *rng)
     return (float)ldexp(rng_unit(rng) * 2 - 1, (int)rng_below(rng, 8) - 4);
 }
 
+static float far_float(struct rng *rng)
+{
+    static const float far[] = {0x1p-149f, -0x1p-130f, 0x1p-126f, -0x1p-24f,
+                                6e4f,      0x1p100f,   3e38f,     -3e38f};
+    return far[rng_below(rng, sizeof(far) / sizeof(far[0]))];
+}
+
 static float any_float(struct rng *rng, enum kind kind)
 {
     switch (kind) {
     case NARROW:
         return (float)(0.5 + rng_unit(rng) / 2);
     case EXTREME:
-        return (float)(1 - 0x1p-11);
+        return (float)(rng_below(rng, 8) == 0 ? 0x1p-11 - 1 : 1 - 0x1p-11);
+    case FAR:
+        return rng_below(rng, 16) == 0 ? far_float(rng) : usual_float(rng);
     case ODD:
         if (rng_below(rng, 4) == 0) {
             return odd_float(rng);
@@ -379,10 +399,10 @@ static int check_tiles(struct checks *checks, struct kernel_job *job)
 static int check_pooling(struct checks *checks, struct kernel_job *job,
                          bool divide)
 {
-    bool longer = rng_below(&checks->rng, 16) == 0;
+    const struct bags *bags = &bag_lists[rng_below(&checks->rng, N_LISTS)];
 
-    job->counts = longer ? long_bag : bag_sizes;
-    job->n_bags = longer ? 1 : N_BAGS;
+    job->counts = bags->sizes;
+    job->n_bags = bags->n;
     job->lengths = divide ? job->counts : NULL;
     job->n_rows = rows_of(job);
     job->ahead = checks->picks; /* prefetching what is there changes nothing */
