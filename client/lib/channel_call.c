@@ -387,17 +387,17 @@ static int take_blocks(struct channel_call *call, const uint8_t *body,
     }
     bool place = call->target.targets != NULL || call->target.matrix != NULL;
     struct nb_block *blocks = channel->blocks.blocks;
+    size_t n_placed = call->parked != NULL ? call->n_placed : 0;
     for (size_t i = 0; rv == 0 && place && i < reply.n_blocks; i++) {
         const struct nb_params *params = NULL;
+        if (i < n_placed) {
+            reply_place_again(blocks, reply.n_blocks, i, &call->target);
+            continue;
+        }
         if (blocks[i].dtype == NB_PACKED && blocks[i].params != 0) {
             params = params_cache_get(&channel->params, blocks[i].params,
                                       &blocks[i].format);
             if (params == NULL) {
-                if (call->parked != NULL && i < call->n_placed) {
-                    fail(call, NB_ERR_TOO_LARGE,
-                         "packed rows of more tables than parameters are kept");
-                    return 0;
-                }
                 call->n_placed = i;
                 return ask_params(call, reply.version, body, bytes);
             }

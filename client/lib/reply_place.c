@@ -99,40 +99,69 @@ static int copy_rows(const struct nb_block *block, uint8_t *to,
     return 0;
 }
 
+/* Where a block goes, and from row to row. */
+static int find_place(const struct nb_block *blocks, size_t n_blocks,
+                      size_t index, const struct reply_target *target,
+                      uint8_t **to, size_t *row_bytes, struct nb_errctx *err)
+{
+    const struct nb_block *block = &blocks[index];
+    size_t before = 0;
+    const struct nb_target *memory = target->matrix;
+    *row_bytes = placed_row_bytes(block);
+    if (memory != NULL) {
+        matrix_columns(blocks, n_blocks, index, memory, row_bytes, &before);
+    } else {
+        memory = &target->targets[index];
+    }
+    size_t room = memory->values != NULL ? memory->bytes : 0;
+    uint64_t needed;
+    if (*row_bytes > UINT32_MAX ||
+        !checked_mul(block->rows, *row_bytes, &needed) || needed > room) {
+        return nb_fail(err, NB_ERR_TOO_LARGE,
+                       "feature %zu: %u rows of %zu bytes, the target has %zu "
+                       "bytes",
+                       index, block->rows, *row_bytes, room);
+    }
+    *to = memory->values;
+    if (needed > 0) {
+        *to += before;
+    }
+    return 0;
+}
+
+static void note_place(struct nb_block *block, uint8_t *to, size_t row_bytes)
+{
+    block->dtype = placed_dtype(block);
+    block->row_bytes = (uint32_t)row_bytes;
+    block->values = to;
+}
+
 int reply_place(struct nb_block *blocks, size_t n_blocks, size_t index,
                 const struct reply_target *target,
                 const struct nb_params *params, struct nb_errctx *err)
 {
     struct nb_block *block = &blocks[index];
-    size_t row_bytes = placed_row_bytes(block);
-    size_t before = 0;
-    const struct nb_target *memory = target->matrix;
-    if (memory != NULL) {
-        matrix_columns(blocks, n_blocks, index, memory, &row_bytes, &before);
-    } else {
-        memory = &target->targets[index];
-    }
-    uint64_t needed;
-    if (row_bytes > UINT32_MAX ||
-        !checked_mul(block->rows, row_bytes, &needed) ||
-        needed > memory->bytes) {
-        return nb_fail(err, NB_ERR_TOO_LARGE,
-                       "feature %zu: %u rows of %zu bytes, the target has %zu "
-                       "bytes",
-                       index, block->rows, row_bytes, memory->bytes);
-    }
-    uint8_t *to = memory->values;
-    int rv = 0;
-    if (needed > 0) {
-        to += before;
+    uint8_t *to = NULL;
+    size_t row_bytes = 0;
+    int rv = find_place(blocks, n_blocks, index, target, &to, &row_bytes, err);
+    if (rv == 0 && to != NULL) { /* NULL: no rows */
         rv = block->dtype == NB_PACKED
                  ? decode_rows(block, to, row_bytes, params, err)
                  : copy_rows(block, to, row_bytes);
     }
     if (rv == 0) {
-        block->dtype = placed_dtype(block);
-        block->row_bytes = (uint32_t)row_bytes;
-        block->values = to;
+        note_place(block, to, row_bytes);
     }
     return rv;
+}
+
+void reply_place_again(struct nb_block *blocks, size_t n_blocks, size_t index,
+                       const struct reply_target *target)
+{
+    uint8_t *to = NULL;
+    size_t row_bytes = 0;
+    if (find_place(blocks, n_blocks, index, target, &to, &row_bytes, NULL) ==
+        0) {
+        note_place(&blocks[index], to, row_bytes);
+    }
 }

@@ -35,4 +35,8 @@ int reply_place(struct nb_block *blocks, size_t n_blocks, size_t index,
                 const struct reply_target *target,
                 const struct nb_params *params, struct nb_errctx *err);
 
+/* The same block of the same reply, read once more: its values are there. */
+void reply_place_again(struct nb_block *blocks, size_t n_blocks, size_t index,
+                       const struct reply_target *target);
+
 #endif
