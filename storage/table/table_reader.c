@@ -1,6 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
+#include "storage/table/cold_rows.h"
 #include "storage/table/table_reader.h"
 
 #include <errno.h>
@@ -514,27 +515,8 @@ bool table_may_be_cold(const struct table *table)
 size_t table_find_cold(const struct table *table, const struct nb_ids *ids,
                        size_t max, uint64_t *offsets)
 {
-    const struct nb_rows *rows = &table->rows;
-    bool keyed = rows->keys != NULL;
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    size_t n = 0;
-    for (size_t i = 0; i < ids->n && n < max; i++) {
-        uint64_t id = ids->u64 != NULL ? ids->u64[i] : ids->u32[i];
-        uint64_t row = keyed ? key_index_row(&table->keys, id) : id;
-        if (row >= rows->n_rows) {
-            continue;
-        }
-        uint64_t first = table->info.rows_offset + row * rows->stride;
-        uint64_t last = first + rows->stride - 1;
-        if (table_map_is_cold(&table->map, first)) {
-            offsets[n++] = first;
-        }
-        if (last / page != first / page && n < max &&
-            table_map_is_cold(&table->map, last)) {
-            offsets[n++] = last;
-        }
-    }
-    return n;
+    return cold_rows_find(&table->map, &table->rows, &table->keys, ids, max,
+                          offsets);
 }
 
 void table_read_pages(const struct table *table, const uint64_t *offsets,

@@ -5,6 +5,7 @@
 import os
 import re
 import resource
+import struct
 import urllib.request
 
 import numpy
@@ -86,7 +87,7 @@ class ColdPages(nibble_test.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        rows = nibble_test.random_rows(cls.N_ROWS, cls.DIM)
+        rows = cls.source = nibble_test.random_rows(cls.N_ROWS, cls.DIM)
         cls.keys = numpy.arange(cls.N_ROWS, dtype="u8") * 7919
         keys = scratch_path(".npy")
         numpy.save(keys, cls.keys)
@@ -141,6 +142,29 @@ class ColdPages(nibble_test.TestCase):
         block = peer.call(POOL, request).blocks().blocks[0]
         numpy.testing.assert_array_equal(block_values(block)[0],
                                          self.rows[5] + self.rows[30000])
+        self.assertEqual(self.put_off(server), 1)
+
+    def test_second_rows_of_protected_ones_wait_too(self):
+        """Those alone are on disk."""
+        weights = scratch_path(".txt")
+        numpy.savetxt(weights, numpy.arange(self.N_ROWS))
+        path = nibble_test.table(self.source, "--protect", weights + ":0.5")
+        server, peer = self.serve_cold(path)
+        with open(path, "rb") as file:
+            header = file.read(4096)
+            (offset, length), = [
+                struct.unpack_from("<QQ", header, at + 8)
+                for at in range(80, 80 + 32 *
+                                struct.unpack_from("<I", header, 60)[0], 32)
+                if struct.unpack_from("<I", header, at)[0] == 1]
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+            os.pread(file.fileno(), length, offset)
+        request = pb.PoolRequest()
+        request.features.add(table="t", ids=[30000], lengths=[1])
+        peer.call(POOL, request)
+        self.assertEqual(self.put_off(server), 1)
+        request.features[0].ids[0] = 1  # has none
+        peer.call(POOL, request)
         self.assertEqual(self.put_off(server), 1)
 
     def test_answers_keep_their_order(self):

@@ -1,0 +1,57 @@
+/* Copyright the nibble authors.
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "storage/table/cold_rows.h"
+
+#include <unistd.h>
+
+#include "quant/protect.h"
+
+/* Pages being found. */
+struct finding {
+    const struct table_map *map;
+    size_t max;
+    size_t n;
+    uint64_t *offsets;
+};
+
+static void find_page(struct finding *finding, uint64_t offset)
+{
+    if (finding->n < finding->max && table_map_is_cold(finding->map, offset)) {
+        finding->offsets[finding->n++] = offset;
+    }
+}
+
+/* A row may stand in two pages. */
+static void find_row(struct finding *finding, const uint8_t *at, size_t bytes)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t first = (uint64_t)(at - (const uint8_t *)finding->map->at);
+    uint64_t last = first + bytes - 1;
+    find_page(finding, first);
+    if (last / page != first / page) {
+        find_page(finding, last);
+    }
+}
+
+size_t cold_rows_find(const struct table_map *map, const struct nb_rows *rows,
+                      const struct key_index *keys, const struct nb_ids *ids,
+                      size_t max, uint64_t *offsets)
+{
+    const uint8_t *residual;
+    struct finding finding = {map, max, 0, offsets};
+    for (size_t i = 0; i < ids->n && finding.n < max; i++) {
+        uint64_t id = ids->u64 != NULL ? ids->u64[i] : ids->u32[i];
+        uint64_t row = rows->keys != NULL ? key_index_row(keys, id) : id;
+        if (row >= rows->n_rows) {
+            continue;
+        }
+        const uint8_t *at = (const uint8_t *)rows->base + row * rows->stride;
+        find_row(&finding, at, rows->stride);
+        residual = rows->protect != NULL ? protect_residual(rows, at) : NULL;
+        if (residual != NULL) {
+            find_row(&finding, residual, rows->protect->stride);
+        }
+    }
+    return finding.n;
+}
