@@ -5,7 +5,6 @@
 
 #include "quant/codec/codec.h"
 #include "quant/kernel/store.h"
-#include "quant/protect.h"
 
 #define TILE_VALUES 4096 /* 16 KiB: stays in the L1 cache */
 
@@ -47,7 +46,7 @@ void nb_any_columns_scalar(const struct kernel_columns *columns)
 void columns_init(struct columns *columns, const struct nb_rows *rows)
 {
     const struct nb_params *params = rows->params;
-    *columns = (struct columns){.protect = rows->protect};
+    *columns = (struct columns){0};
     if (params_have_columns(params)) {
         columns->mean = params->column_mean;
         columns->scale = params->column_scale;
@@ -55,20 +54,16 @@ void columns_init(struct columns *columns, const struct nb_rows *rows)
     }
 }
 
-/* Weight of n rows in their order. The means are in each but residual rows. */
-static double weight_of(const struct columns *columns,
-                        const uint8_t *const *rows, const float *weights,
-                        uint32_t n)
+/* Weight of n rows in their order. */
+static double weight_of(const float *shares, uint32_t n)
 {
     double weight = 0;
 
-    if (weights == NULL && columns->protect == NULL) {
+    if (shares == NULL) {
         return n;
     }
     for (uint32_t i = 0; i < n; i++) {
-        if (!protect_is_residual(columns->protect, rows[i])) {
-            weight += weights != NULL ? (double)weights[i] : 1;
-        }
+        weight += (double)shares[i];
     }
     return weight;
 }
@@ -105,7 +100,8 @@ static size_t run_bags(struct columns *columns, const struct kernel *kernel,
     _Alignas(64) float tile[TILE_VALUES];
     float shifts[KERNEL_BLOCK];
     struct kernel_job part = *job;
-    const float *weights = job->weights;
+    const float *shares =
+        columns->shares != NULL ? columns->shares : job->weights;
     size_t n_rows = 0;
 
     part.n_bags = n;
@@ -118,9 +114,8 @@ static size_t run_bags(struct columns *columns, const struct kernel *kernel,
             columns->weight = 0;
         }
         columns->weight +=
-            weight_of(columns, job->rows + n_rows, weights, count);
+            weight_of(shares != NULL ? shares + n_rows : NULL, count);
         shifts[b] = shift_of(columns, job, kernel->op == KERNEL_max, b);
-        weights = weights != NULL ? weights + count : NULL;
         n_rows += count;
     }
     part.n_rows = n_rows;
@@ -146,6 +141,7 @@ void columns_run(struct columns *columns, const struct kernel *kernel,
                  const struct kernel_job *job)
 {
     struct kernel_job rest = *job;
+    const float *shares = columns->shares;
     size_t most = TILE_VALUES / job->width;
     most = most < KERNEL_BLOCK ? most : KERNEL_BLOCK;
 
@@ -158,11 +154,14 @@ void columns_run(struct columns *columns, const struct kernel *kernel,
         rest.ahead += n_ahead;
         rest.n_ahead -= n_ahead;
         rest.counts += n;
+        columns->shares =
+            columns->shares != NULL ? columns->shares + n_rows : NULL;
         rest.n_bags -= n;
         rest.weights = rest.weights != NULL ? rest.weights + n_rows : NULL;
         rest.lengths = rest.lengths != NULL ? rest.lengths + n : NULL;
         rest.out += n * rest.out_stride;
     }
+    columns->shares = shares;
 }
 
 /* A row is a bag of its own under max. So rows wider than a tile need no more

@@ -27,9 +27,9 @@ struct columns {
     const float *mean; /* NULL: nothing to undo */
     const float *scale;
     const struct kernel *kernel;
-    const struct nb_protected *protect; /* NULL: none */
-    double weight;                      /* of a sum in parts, so far */
-    bool rows; /* a bag is a row, and one of zeros is none */
+    const float *shares; /* of a job's rows in the means; NULL: its weights */
+    double weight;       /* of a sum in parts, so far */
+    bool rows;           /* a bag is a row, and one of zeros is none */
 };
 
 static inline bool params_have_columns(const struct nb_params *params)

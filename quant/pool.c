@@ -1,6 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
+#include <assert.h>
 #include <string.h>
 
 #include "quant/batch.h"
@@ -30,6 +31,8 @@ struct stage {
     uint32_t seen[WINDOW_IDS];
     const float *weights; /* one a row or NULL: the request's, or these */
     float seen_weights[WINDOW_IDS];
+    const float *shares; /* of rows in the means: NULL as weights, or these */
+    float seen_shares[WINDOW_IDS];
 };
 
 /* A request. Bags are taken as many at a time as fit a window; a longer one is
@@ -142,12 +145,14 @@ static void next_part(struct pooling *pooling, uint32_t length,
     }
 }
 
-/* As many bags as fit, and up to as many more as kernels take together. The
- * window is not filled up where a long bag begins. */
+/* As many bags as fit, and up to as many more as kernels take together, but
+ * never more ids than a block: with protected rows each may become two rows.
+ * The window is not filled up where a long bag begins. */
 static void next_bags(struct pooling *pooling, struct step *step)
 {
     const struct nb_pool *request = pooling->request;
     size_t most = pooling->source.window_ids;
+    size_t block = pooling->source.block_ids;
     size_t group = pooling->job.dim <= 32 ? 4 : pooling->job.dim <= 64 ? 2 : 1;
     size_t n = 0;
     size_t n_bags = 0;
@@ -155,7 +160,7 @@ static void next_bags(struct pooling *pooling, struct step *step)
     while (pooling->bag < request->n_bags && n_bags < WINDOW_IDS) {
         uint32_t length = request->lengths[pooling->bag];
         size_t room = n_bags % group == 0 ? most : most + most / 4;
-        room = room < WINDOW_IDS ? room : WINDOW_IDS;
+        room = room < block ? room : block;
         if (n_bags > 0 && n + length > room) {
             break;
         }
@@ -193,6 +198,24 @@ static void next_step(struct pooling *pooling, struct step *step)
 
 /* ---- stages ---------------------------------------------------------- */
 
+/* The rows that are left of a stage's ids. */
+struct arranged {
+    struct stage *stage;
+    size_t n;
+};
+
+/* The mean is in every row but a residual row. */
+static void put_row(struct arranged *arranged, const uint8_t *row, float weight,
+                    float share)
+{
+    struct stage *stage = arranged->stage;
+    assert(arranged->n < WINDOW_IDS);
+    stage->window.at[arranged->n] = row;
+    stage->seen_weights[arranged->n] = weight;
+    stage->seen_shares[arranged->n] = share;
+    arranged->n++;
+}
+
 /* Leaves the seen rows, each with its residual row if it has one, and their
  * counts and weights. */
 static void arrange(struct pooling *pooling, struct stage *stage,
@@ -200,30 +223,32 @@ static void arrange(struct pooling *pooling, struct stage *stage,
 {
     const struct nb_rows *rows = pooling->source.rows;
     const uint8_t *ids_at[WINDOW_IDS];
-    const uint8_t **at = stage->window.at;
     const float *weights = stage->weights;
+    struct arranged arranged = {stage, 0};
     size_t from = 0;
-    size_t to = 0;
 
-    memcpy(ids_at, at, stage->window.n * sizeof(*ids_at));
+    memcpy(ids_at, stage->window.at, stage->window.n * sizeof(*ids_at));
     for (size_t b = 0; b < stage->step.n_bags; b++) {
         size_t end = from + lengths[b];
-        size_t start = to;
+        size_t start = arranged.n;
         for (; from < end; from++) {
             const uint8_t *row = ids_at[from];
-            while (row != NULL) {
-                stage->seen_weights[to] = weights != NULL ? weights[from] : 0;
-                at[to++] = row;
-                row = rows->protect != NULL && row == ids_at[from]
-                          ? protect_residual(rows, row)
-                          : NULL;
+            float weight = weights != NULL ? weights[from] : 1;
+            if (row == NULL) {
+                continue;
+            }
+            put_row(&arranged, row, weight, weight);
+            row = rows->protect != NULL ? protect_residual(rows, row) : NULL;
+            if (row != NULL) {
+                put_row(&arranged, row, weight, 0);
             }
         }
-        stage->seen[b] = (uint32_t)(to - start);
+        stage->seen[b] = (uint32_t)(arranged.n - start);
     }
-    window_end(&stage->window, &pooling->source, to);
+    window_end(&stage->window, &pooling->source, arranged.n);
     stage->counts = stage->seen;
     stage->weights = weights != NULL ? stage->seen_weights : NULL;
+    stage->shares = rows->protect != NULL ? stage->seen_shares : NULL;
 }
 
 /* Takes the next step's rows, to be prefetched. */
@@ -252,6 +277,7 @@ static int settle(struct pooling *pooling, struct stage *stage)
     }
     stage->weights =
         request->weights != NULL ? request->weights + step->first : NULL;
+    stage->shares = NULL;
     if (window_has_gaps(&pooling->source, &stage->window) ||
         pooling->source.rows->protect != NULL) {
         arrange(pooling, stage,
@@ -314,6 +340,7 @@ static void run(struct pooling *pooling, const struct stage *stage,
     job->counts = stage->counts;
     job->n_bags = step->n_bags;
     job->weights = stage->weights;
+    pooling->columns.shares = stage->shares;
     job->lengths = pooling->request->pooling == NB_MEAN ? lengths : NULL;
     job->sums = step->whole ? NULL : &pooling->sums;
     job->resume = step->resume;

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "quant/checked.h"
 #include "quant/kernel/store.h"
 
 #define WORD_BITS 64u
@@ -71,9 +72,12 @@ int nb_protected_check(const struct nb_protected *protect, uint64_t n_rows,
 bool protect_good(const struct nb_rows *rows, size_t row_bytes)
 {
     const struct nb_protected *protect = rows->protect;
+    uint64_t bytes;
     return protect == NULL ||
            (protect->blocks != NULL && protect->residuals != NULL &&
-            protect->stride >= row_bytes && protect->n <= rows->n_rows);
+            protect->stride >= row_bytes && protect->n <= rows->n_rows &&
+            checked_mul(protect->n, protect->stride, &bytes) &&
+            bytes <= PTRDIFF_MAX);
 }
 
 const uint8_t *protect_residual(const struct nb_rows *rows, const uint8_t *at)

@@ -22,14 +22,6 @@ bool protect_good(const struct nb_rows *rows, size_t row_bytes);
 /* Residual row of the row that stands at `at`; NULL if that has none. */
 const uint8_t *protect_residual(const struct nb_rows *rows, const uint8_t *at);
 
-/* Whether `at` is a residual row; protect may be NULL. */
-static inline bool protect_is_residual(const struct nb_protected *protect,
-                                       const uint8_t *at)
-{
-    return protect != NULL && (uintptr_t)at - (uintptr_t)protect->residuals <
-                                  protect->n * protect->stride;
-}
-
 /* nb_lookup(), nb_decode() and the greatest of nb_pool() of rows with protected
  * ones; arguments are good, but for what nb_pool() checks. */
 int protect_lookup(const struct nb_rows *rows, const struct nb_lookup *request,

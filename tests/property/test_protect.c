@@ -47,10 +47,12 @@ static float plain_weights[2 * MAX_IDS];
 static uint32_t plain_lengths[N_BAGS];
 static float got[MAX_IDS * MAX_DIM];
 static float expected[MAX_IDS * MAX_DIM];
+static uint64_t one_of; /* so many rows is protected */
 
 static void start(void)
 {
     rng.state = kernel_checks_seed();
+    one_of = 10;
 }
 
 static float centered_unit(void)
@@ -82,7 +84,8 @@ static void make_codebooks(const struct nb_format *format)
     }
 }
 
-/* About a tenth of the rows; the residuals are encoded rows, of anything. */
+/* One of `one_of` rows, and the ends; the residuals are encoded rows, of
+ * anything. */
 static void make_protected(size_t row_bytes)
 {
     uint64_t n = 0;
@@ -92,7 +95,7 @@ static void make_protected(size_t row_bytes)
         struct nb_protected_block *block = &blocks[i / NB_PROTECTED_ROWS];
         size_t bit = i % NB_PROTECTED_ROWS;
         block->before = bit == 0 ? n : block->before;
-        if (rng_below(&rng, 10) == 0 || i == 0 || i == N_ROWS - 1) {
+        if (rng_below(&rng, one_of) == 0 || i == 0 || i == N_ROWS - 1) {
             block->bits[bit / 64] |= UINT64_C(1) << (bit % 64);
             residual_of[i] = N_ROWS + n++;
         }
@@ -164,6 +167,17 @@ static void name_rows(size_t bag, size_t first, size_t *n)
     plain_lengths[bag] = (uint32_t)(*n - begin);
 }
 
+/* Ids and weights of bag b, which begins at id n. */
+static void fill_bag(size_t b, size_t n, uint64_t length, size_t *n_plain)
+{
+    lengths[b] = n + length > MAX_IDS ? 0 : (uint32_t)length;
+    for (size_t i = n; i < n + lengths[b]; i++) {
+        ids[i] = rng_below(&rng, N_ROWS + 9);
+        weights[i] = 2 * centered_unit();
+    }
+    name_rows(b, n, n_plain);
+}
+
 /* Bags of a block at most, and the same bags of `plain`. */
 static size_t make_bags(uint64_t most, size_t *n_plain)
 {
@@ -173,12 +187,19 @@ static size_t make_bags(uint64_t most, size_t *n_plain)
         uint64_t length = rng_below(&rng, 4) == 0
                               ? most
                               : rng_below(&rng, most < 30 ? most : 30);
-        lengths[b] = n + length > MAX_IDS ? 0 : (uint32_t)length;
-        for (size_t i = n; i < n + lengths[b]; i++) {
-            ids[i] = rng_below(&rng, N_ROWS + 9);
-            weights[i] = 2 * centered_unit();
-        }
-        name_rows(b, n, n_plain);
+        fill_bag(b, n, length, n_plain);
+        n += lengths[b];
+    }
+    return n;
+}
+
+/* Bags that fill a block together and then one more, of like lengths. */
+static size_t make_like_bags(uint32_t length, size_t *n_plain)
+{
+    size_t n = 0;
+    *n_plain = 0;
+    for (size_t b = 0; b < N_BAGS; b++) {
+        fill_bag(b, n, b % 3 == 2 ? length * 2 / 3 : length, n_plain);
         n += lengths[b];
     }
     return n;
@@ -232,10 +253,9 @@ static void assert_bits(float value, float wanted, size_t bag, uint32_t column)
                   column, (double)value, (double)wanted);
 }
 
-static void check_sums(uint32_t pooling, bool weighted)
+static void check_bags(size_t n, size_t n_plain, uint32_t pooling,
+                       bool weighted)
 {
-    size_t n_plain;
-    size_t n = make_bags(PROTECT_IDS, &n_plain);
     const struct nb_pool pool = make_pool(n, pooling, weighted);
     const struct nb_params *columns =
         rows.params == &transformed ? &transformed : NULL;
@@ -266,6 +286,13 @@ static void check_sums(uint32_t pooling, bool weighted)
     }
 }
 
+static void check_sums(uint32_t pooling, bool weighted)
+{
+    size_t n_plain;
+    size_t n = make_bags(PROTECT_IDS, &n_plain);
+    check_bags(n, n_plain, pooling, weighted);
+}
+
 START_TEST(sums)
 {
     for (uint32_t codec = 1; nb_codec_name(codec) != NULL; codec++) {
@@ -278,6 +305,38 @@ START_TEST(sums)
         check_sums(NB_SUM, false);
         check_sums(NB_SUM, true);
         check_sums(NB_MEAN, false);
+    }
+}
+END_TEST
+
+/* The same bags in 16 bits are the sums of check_bags(), rounded. */
+static void check_narrow(size_t n, bool weighted)
+{
+    static uint16_t narrow[N_BAGS * MAX_DIM];
+    struct nb_pool pool = make_pool(n, NB_SUM, weighted);
+    uint64_t unseen;
+    for (pool.dtype = NB_FP16; pool.dtype <= NB_BF16; pool.dtype++) {
+        ck_assert_int_eq(nb_pool(&rows, &pool, narrow, &unseen), 0);
+        for (size_t i = 0; i < (size_t)N_BAGS * rows.format.dim; i++) {
+            uint16_t wanted = pool.dtype == NB_FP16 ? half_from_float(got[i])
+                                                    : bf16_from_float(got[i]);
+            ck_assert_uint_eq(narrow[i], wanted);
+        }
+    }
+}
+
+/* Every id becomes two rows: as many ids as without would not fit a job. */
+START_TEST(all_rows)
+{
+    static const uint32_t narrow_dims[] = {1, 4, 8, 32, 64};
+    one_of = 1;
+    make_table(1, narrow_dims[_i]);
+    for (uint32_t length = 30; length <= PROTECT_IDS; length += 3) {
+        size_t n_plain;
+        size_t n = make_like_bags(length, &n_plain);
+        bool weighted = length % 2 == 0;
+        check_bags(n, n_plain, NB_SUM, weighted);
+        check_narrow(n, weighted);
     }
 }
 END_TEST
@@ -435,7 +494,9 @@ START_TEST(checks)
     ck_assert_int_eq(nb_lookup(&rows, &none, got, &unseen), 0);
     protect.stride--;
     ck_assert_int_eq(nb_lookup(&rows, &none, got, &unseen), NB_ERR_INVALID);
-    protect.stride++;
+    protect.stride = (size_t)1 << 62;
+    ck_assert_int_eq(nb_lookup(&rows, &none, got, &unseen), NB_ERR_INVALID);
+    protect.stride = plain.stride;
     protect.blocks = NULL;
     ck_assert_int_eq(nb_lookup(&rows, &none, got, &unseen), NB_ERR_INVALID);
 }
@@ -448,6 +509,7 @@ static Suite *make_suite(void)
     tcase_add_checked_fixture(tests, start, NULL);
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, sums, 0, N_DIMS);
+    tcase_add_loop_test(tests, all_rows, 0, 5);
     tcase_add_loop_test(tests, long_bags, 0, N_DIMS);
     tcase_add_loop_test(tests, lookups, 0, N_DIMS);
     tcase_add_loop_test(tests, greatest, 0, N_DIMS);
