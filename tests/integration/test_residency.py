@@ -167,6 +167,29 @@ class ColdPages(nibble_test.TestCase):
         peer.call(POOL, request)
         self.assertEqual(self.put_off(server), 1)
 
+    def test_large_requests_wait_piece_by_piece(self):
+        server, peer = self.serve_cold(self.dense)
+        other = self.connect(server)
+        ids = [i * 997 % self.N_ROWS for i in range(20000)]
+        request = pb.LookupRequest()
+        request.features.add(table="t", ids=ids)
+        peer.send(frame(LOOKUP, request))
+        other.lookup("t", [1])
+        block = peer.receive().blocks().blocks[0]
+        numpy.testing.assert_array_equal(block_values(block), self.rows[ids])
+        self.assertGreater(self.put_off(server), 2)
+
+    def test_a_large_one_that_does_not_wait(self):
+        server, peer = self.serve_cold(self.dense)
+        gone = self.connect(server)
+        request = pb.LookupRequest()
+        request.features.add(table="t", ids=range(self.N_ROWS))
+        gone.send(frame(LOOKUP, request))
+        peer.ping()
+        gone.close()
+        peer.lookup("t", range(0, self.N_ROWS, 3))
+        server.stop()
+
     def test_answers_keep_their_order(self):
         server, peer = self.serve_cold(self.dense)
         for i in range(20):

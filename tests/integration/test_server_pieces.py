@@ -1,0 +1,117 @@
+#!/usr/bin/python3
+# Copyright the nibble authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Requests that a server answers in pieces: others are answered meanwhile, and
+may end meanwhile, as may the server."""
+
+import threading
+import unittest
+
+import numpy
+
+import nibble_test
+from nibble_test import LOOKUP, POOL, REPLY, block_values, frame, wait_for
+from proto import nibble_pb2 as pb
+
+N_IDS = 300000
+ROUNDS = 50
+
+
+class PiecesTest(nibble_test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.rows = nibble_test.random_rows(1000, 64)
+        cls.table = nibble_test.table(cls.rows)
+        ids = numpy.random.default_rng(7).integers(0, 1000, N_IDS)
+        cls.ids = ids.astype(numpy.uint32).tolist()
+        request = pb.PoolRequest()
+        request.features.add(table="t", ids32=cls.ids,
+                             lengths=[20] * (N_IDS // 20))
+        cls.huge = frame(POOL, request, 7)
+
+    def start(self):
+        return self.serve({"t": self.table})
+
+    def pools(self, peer):
+        """How many were begun, and how many answered."""
+        pool = next(m for m in peer.status().methods if m.name == "pool")
+        return pool.requests, sum(c.requests for c in pool.codes)
+
+    def see_begun(self, asker, peer):
+        """Has `asker` ask until `peer` sees it begun and not answered: a server
+        that does one thing at a time cannot be seen so."""
+        for _ in range(ROUNDS):
+            before, _ = self.pools(peer)
+            asker.send(self.huge)
+            begun, answered = wait_for(
+                lambda: next((p for p in [self.pools(peer)] if p[0] > before),
+                             None), "it is begun")
+            if begun > answered:
+                return
+            self.assertEqual(asker.receive().kind, REPLY)
+        self.fail("nobody is answered while a large request is")
+
+    def test_others_are_answered_meanwhile(self):
+        server = self.start()
+        asker, peer = self.connect(server), self.connect(server)
+        self.see_begun(asker, peer)
+        values = block_values(peer.lookup("t", self.ids[:20]))
+        huge = block_values(asker.receive().blocks().blocks[0])
+        self.assertEqual(huge.shape, (N_IDS // 20, 64))
+        numpy.testing.assert_allclose(huge[0], values.sum(axis=0), rtol=1e-4,
+                                      atol=1e-4)
+
+    def test_the_bytes_are_those_of_small_requests(self):
+        server = self.start()
+        asker, peer = self.connect(server), self.connect(server)
+        request = pb.LookupRequest()
+        request.features.add(table="t", ids32=self.ids[:60000])
+        asker.send(frame(LOOKUP, request))
+        whole = asker.receive().blocks().blocks[0].values
+        parts = [peer.lookup("t", self.ids[i:i + 1000]).values
+                 for i in range(0, 60000, 1000)]
+        self.assertEqual(whole, b"".join(parts))
+
+    def test_a_peer_goes_meanwhile(self):
+        server = self.start()
+        asker, peer = self.connect(server), self.connect(server)
+        self.see_begun(asker, peer)
+        asker.close()
+        peer.send(self.huge)
+        self.assertEqual(peer.receive().kind, REPLY)
+
+    def test_the_server_drains_meanwhile(self):
+        server = self.start()
+        asker, peer = self.connect(server), self.connect(server)
+        self.see_begun(asker, peer)
+        server.terminate()
+        self.assertEqual(asker.receive().kind, REPLY)
+        asker.close()
+        peer.close()
+        server.wait()
+
+    def test_two_take_turns_beside_small_ones(self):
+        server = self.start()
+        replies = []
+
+        def ask():
+            asker = self.connect(server)
+            for _ in range(3):
+                asker.send(self.huge)
+                replies.append(asker.receive().body)
+
+        askers = [threading.Thread(target=ask) for _ in range(2)]
+        for asker in askers:
+            asker.start()
+        peer = self.connect(server)
+        while any(asker.is_alive() for asker in askers):
+            peer.lookup("t", self.ids[:20])
+        for asker in askers:
+            asker.join()
+        self.assertEqual(len(replies), 6)
+        self.assertEqual(len(set(replies)), 1)
+        wait_for(lambda: peer.status().unsent_bytes == 0, "all is sent")
+
+
+if __name__ == "__main__":
+    nibble_test.main()
