@@ -1,3 +1,6 @@
+# Copyright the nibble authors.
+# SPDX-License-Identifier: Apache-2.0
+
 # nibble. `make help` lists the targets.
 
 # ---- the user's settings ------------------------------------------------
@@ -133,7 +136,7 @@ deps:
 
 ## demo: quantize real vectors, serve them, ask for them
 demo:
-	@scripts/deps.sh build test
+	@scripts/deps.sh build demo
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@PATH="$(abspath $(BUILD)):$$PATH" PYTHON=$(PYTHON) demo/demo.sh
 
@@ -356,7 +359,8 @@ check-isa-sweep: $(SWEEP_BIN)
 # The kernels' property tests as a program that needs nothing but libc.
 KERNELS_MAIN := $(BUILD)/tests/property/kernels_main
 $(KERNELS_MAIN): %: %.o $(LIB).a $(patsubst %,$(BUILD)/tests/lib/%.o, \
-                 kernel_checks encode_checks quantize_checks row_kinds guarded)
+                 kernel_checks encode_checks quantize_checks row_kinds \
+                 float_kinds guarded)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB).a -lm
 
@@ -380,6 +384,7 @@ lint:
 	    check-headers check-isa check-abi tidy
 
 check-format:
+	@[ -n "$(firstword $(C_FILES))" ] || { echo 'git lists no files'; exit 1; }
 	@clang-format --dry-run -Werror $(C_FILES)
 
 ## format: rewrite every C file in the project's style

@@ -1,4 +1,7 @@
 #!/bin/sh
+# Copyright the nibble authors.
+# SPDX-License-Identifier: Apache-2.0
+
 # The symbols a library exports are those of the committed list, and each bears
 # the prefix: check_abi.sh LIBRARY LIST
 set -eu

@@ -1,6 +1,9 @@
 #!/bin/sh
-# Fails on an include that points up or sideways, and on a file name that
-# stands twice. Folder, then the folders it may include from besides itself.
+# Copyright the nibble authors.
+# SPDX-License-Identifier: Apache-2.0
+
+# Fails on an include that points up or sideways, on a file name that stands
+# twice, and on a file without its licence. Folder, then the folders it may include from besides itself.
 # Those of storage and of server say besides which of their neighbours they
 # include from; all of them may what stands in storage/ itself.
 set -eu
@@ -47,9 +50,11 @@ storage"
 BELOW="quant $STORAGE proto"
 
 bad=0
-for file in $(git ls-files 'quant/*.[ch]' 'quant/*.def' 'storage/*.[ch]' \
+files=$(git ls-files 'quant/*.[ch]' 'quant/*.def' 'storage/*.[ch]' \
     'storage/*.def' 'proto/*.[ch]' 'server/*.[ch]' 'server/*.def' \
-    'client/*.[ch]' 'client/*.def'); do
+    'client/*.[ch]' 'client/*.def')
+[ -n "$files" ] || { echo "git lists no files"; exit 1; }
+for file in $files; do
     case $file in
     client/lib/examples/*) continue ;;
     esac
@@ -81,6 +86,13 @@ long=$(git ls-files '*.c' '*.h' | xargs wc -l |
     awk '$2 != "total" && $1 > 600 { print $2 ": " $1 " lines, over 600" }')
 if [ -n "$long" ]; then
     echo "$long"
+    bad=1
+fi
+
+bare=$(git ls-files '*.c' '*.h' '*.def' '*.py' '*.sh' '*.proto' '*.in' \
+    Makefile .ci | xargs grep -L 'SPDX-License-Identifier: Apache-2.0')
+if [ -n "$bare" ]; then
+    echo "no licence in:" $bare
     bad=1
 fi
 exit $bad

@@ -1,9 +1,14 @@
 #!/bin/sh
+# Copyright the nibble authors.
+# SPDX-License-Identifier: Apache-2.0
+
 # Every header compiles alone: check_headers.sh COMPILER FLAG...
 set -eu
 
 bad=0
-for header in $(git ls-files '*.h'); do
+headers=$(git ls-files '*.h')
+[ -n "$headers" ] || { echo "git lists no headers"; exit 1; }
+for header in $headers; do
     case $header in
     # Templates state what must be defined before they are included.
     *_template.h) continue ;;

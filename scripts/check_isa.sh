@@ -1,4 +1,7 @@
 #!/bin/sh
+# Copyright the nibble authors.
+# SPDX-License-Identifier: Apache-2.0
+
 # Only files named for AVX may hold AVX: a VEX or EVEX instruction anywhere else
 # would crash on a processor without it. check_isa.sh BUILD
 set -eu

@@ -1,13 +1,16 @@
 #!/bin/sh
+# Copyright the nibble authors.
+# SPDX-License-Identifier: Apache-2.0
+
 # Installs the Debian packages that are missing, by name: deps.sh [SET...]
-# Sets: build (the default), test, lint, browser.
+# Sets: build (the default), demo, test, lint, browser.
 set -eu
 
 build="pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler
 protobuf-compiler libjemalloc-dev libxxhash-dev libjansson-dev zlib1g-dev
 libmicrohttpd-dev systemtap-sdt-dev"
-test="check python3 python3-protobuf python3-numpy gcc-aarch64-linux-gnu
-libc6-dev-arm64-cross qemu-user"
+demo="python3 python3-protobuf python3-numpy"
+test="$demo check gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 lint="clang-format clang-tidy"
 browser="chromium"
 
@@ -15,11 +18,13 @@ missing=
 for set in "${@:-build}"; do
     case $set in
     build) packages=$build ;;
+    demo) packages=$demo ;;
     test) packages=$test ;;
     lint) packages=$lint ;;
     browser) packages=$browser ;;
     *)
-        echo "deps.sh: no set called '$set' (build, test, lint, browser)" >&2
+        echo "deps.sh: no set called '$set' (build, demo, test, lint," \
+            "browser)" >&2
         exit 2
         ;;
     esac

@@ -1,4 +1,7 @@
 #!/bin/sh
+# Copyright the nibble authors.
+# SPDX-License-Identifier: Apache-2.0
+
 # Stages an install and builds a consumer against it through pkg-config:
 # installcheck.sh MAKE CC
 set -eu
@@ -36,6 +39,16 @@ export PKG_CONFIG_SYSROOT_DIR="$stage"
     $(pkg-config --cflags --libs libnibble-client) \
     -Wl,-rpath-link,"$stage/opt/nibble/lib"
 LD_LIBRARY_PATH="$stage/opt/nibble/lib" "$stage/consumer"
+# What is linked to what: the programs to jemalloc, the libraries not.
+for name in libnibble libnibble-client; do
+    readelf -d "$stage/opt/nibble/lib/$name.so" > "$stage/dynamic"
+    grep -q "SONAME.*\[$name\.so\.[0-9]*\]" "$stage/dynamic"
+    ! grep jemalloc "$stage/dynamic"
+done
+for name in nibble nibbled; do
+    readelf -d "$stage/opt/nibble/bin/$name" > "$stage/dynamic"
+    grep -q 'NEEDED.*libjemalloc' "$stage/dynamic"
+done
 test -s "$stage/opt/nibble/share/man/man3/nibble_client.3"
 "$stage/opt/nibble/bin/nibble" --version
 "$stage/opt/nibble/bin/nibbled" --version

@@ -13,6 +13,7 @@
 #include "quant/codec/q4.h"
 #include "quant/half.h"
 #include "tests/lib/encode_checks.h"
+#include "tests/lib/float_kinds.h"
 #include "tests/lib/guarded.h"
 #include "tests/lib/quantize_checks.h"
 #include "tests/lib/rng.h"
@@ -91,66 +92,15 @@ static const struct kernel *scalar_of(const struct kernel *kernel)
     return NULL;
 }
 
-/* What rows are made of. */
-enum kind {
-    NARROW,  /* scales within a factor of two */
-    USUAL,   /* within a few hundred */
-    ODD,     /* zeros, subnormals, infinities, NaNs among them */
-    EXTREME, /* the greatest codes, scales just below a power of two */
-    FAR,     /* subnormal and huge ones among them, all finite */
-    N_KINDS
-};
-
-/* ---- floats ---------------------------------------------------------- */
-
-static float odd_float(struct rng *rng)
-{
-    static const float odd[] = {0.0f,      -0.0f,      -1.0f,     1.0f,
-                                0x1p-149f, -0x1p-130f, 0x1p-126f, 3e38f,
-                                -3e38f,    INFINITY,   -INFINITY, NAN};
-    return odd[rng_below(rng, sizeof(odd) / sizeof(odd[0]))];
-}
-
-static float usual_float(struct rng *rng)
-{
-    return (float)ldexp(rng_unit(rng) * 2 - 1, (int)rng_below(rng, 8) - 4);
-}
-
-static float far_float(struct rng *rng)
-{
-    static const float far[] = {0x1p-149f, -0x1p-130f, 0x1p-126f, -0x1p-24f,
-                                6e4f,      0x1p100f,   3e38f,     -3e38f};
-    return far[rng_below(rng, sizeof(far) / sizeof(far[0]))];
-}
-
-static float any_float(struct rng *rng, enum kind kind)
-{
-    switch (kind) {
-    case NARROW:
-        return (float)(0.5 + rng_unit(rng) / 2);
-    case EXTREME:
-        return (float)(rng_below(rng, 8) == 0 ? 0x1p-11 - 1 : 1 - 0x1p-11);
-    case FAR:
-        return rng_below(rng, 16) == 0 ? far_float(rng) : usual_float(rng);
-    case ODD:
-        if (rng_below(rng, 4) == 0) {
-            return odd_float(rng);
-        }
-        return usual_float(rng);
-    default:
-        return usual_float(rng);
-    }
-}
-
 static void put_param(uint8_t *at, uint32_t scales, struct rng *rng,
-                      enum kind kind)
+                      enum float_kind kind)
 {
     if (scales == NB_SCALES_FP32) {
-        put_f32(at, any_float(rng, kind));
+        put_f32(at, float_of_kind(rng, kind));
     } else if (kind == ODD && rng_below(rng, 4) == 0) {
         put_u16(at, (uint16_t)rng_next(rng)); /* any of them */
     } else {
-        put_u16(at, half_from_float(any_float(rng, kind)));
+        put_u16(at, half_from_float(float_of_kind(rng, kind)));
     }
 }
 
@@ -171,7 +121,7 @@ static size_t code_bytes(const struct nb_format *format)
 }
 
 /* Random codes everywhere, the spare high nibble of an odd dim included. */
-static void make_row(struct checks *checks, uint8_t *row, enum kind kind)
+static void make_row(struct checks *checks, uint8_t *row, enum float_kind kind)
 {
     size_t at = code_bytes(&checks->format);
     size_t number = number_bytes(checks->format.scales);
@@ -186,7 +136,7 @@ static void make_row(struct checks *checks, uint8_t *row, enum kind kind)
 
 /* The first row stands right after an unmapped page, the last ends before one,
  * the others are anywhere between, at all alignments. */
-static void make_rows(struct checks *checks, enum kind kind)
+static void make_rows(struct checks *checks, enum float_kind kind)
 {
     size_t bytes = (size_t)(checks->memory.end - checks->memory.start);
     size_t slot = bytes / N_ROWS;
@@ -205,7 +155,7 @@ static void make_rows(struct checks *checks, enum kind kind)
 }
 
 /* One codebook, or as many as there may be; none for a codec without. */
-static void make_codebooks(struct checks *checks, enum kind kind)
+static void make_codebooks(struct checks *checks, enum float_kind kind)
 {
     const struct codec_trained *trained =
         codec_by_id(checks->format.codec)->trained;
@@ -217,14 +167,14 @@ static void make_codebooks(struct checks *checks, enum kind kind)
     }
     n = trained->can_have(n) ? n : MAX_CODEBOOKS + 1 - n;
     for (size_t i = 0; i < (size_t)n * trained->n_levels; i++) {
-        checks->codebooks[i] = any_float(&checks->rng, kind);
+        checks->codebooks[i] = float_of_kind(&checks->rng, kind);
     }
     checks->params = (struct nb_params){.codebooks = checks->codebooks,
                                         .n_codebooks = n,
                                         .n_levels = trained->n_levels};
 }
 
-static void pick_rows(struct checks *checks, enum kind kind)
+static void pick_rows(struct checks *checks, enum float_kind kind)
 {
     for (size_t i = 0; i < MAX_PICKS + KERNEL_PAD; i++) {
         uint64_t pick = rng_below(&checks->rng, 4) == 0
@@ -233,7 +183,7 @@ static void pick_rows(struct checks *checks, enum kind kind)
         checks->picks[i] = checks->rows[pick];
     }
     for (size_t i = 0; i < MAX_PICKS; i++) {
-        checks->weights[i] = any_float(&checks->rng, kind);
+        checks->weights[i] = float_of_kind(&checks->rng, kind);
     }
 }
 
@@ -464,18 +414,18 @@ static int check_locate(struct checks *checks)
 }
 
 /* n floats that end at the unmapped page behind `end` or before that. */
-static const float *make_floats(struct checks *checks, enum kind kind,
+static const float *make_floats(struct checks *checks, enum float_kind kind,
                                 uint8_t **end, size_t n)
 {
     *end -= n * sizeof(float);
     for (size_t i = 0; i < n; i++) {
-        put_f32(*end + i * sizeof(float), any_float(&checks->rng, kind));
+        put_f32(*end + i * sizeof(float), float_of_kind(&checks->rng, kind));
     }
     return (const float *)(void *)*end;
 }
 
 /* Each of the four inputs is once the one that ends at the unmapped page. */
-static int check_columns(struct checks *checks, enum kind kind)
+static int check_columns(struct checks *checks, enum float_kind kind)
 {
     struct kernel_job job = {.dim = checks->format.dim};
     job.width = job.dim < KERNEL_TILE_MAX ? job.dim : KERNEL_TILE_MAX;
@@ -509,7 +459,7 @@ static int check_columns(struct checks *checks, enum kind kind)
     return 0;
 }
 
-static int check_op(struct checks *checks, enum kind kind)
+static int check_op(struct checks *checks, enum float_kind kind)
 {
     struct kernel_job job = {.rows = checks->picks,
                              .row_bytes = checks->row_bytes,
@@ -564,7 +514,7 @@ static int check_dim(struct checks *checks, uint32_t dim)
             if (checks->format.codec != CODEC_q4 && !about_all) {
                 continue;
             }
-            if (check_op(checks, (enum kind)kind) != 0) {
+            if (check_op(checks, (enum float_kind)kind) != 0) {
                 return -1;
             }
         }

@@ -34,6 +34,7 @@ import numpy
 from proto import nibble_pb2 as pb
 
 BUILD = os.environ.get("NB_BUILD", "build/release")
+SANITIZED = os.path.basename(os.path.normpath(BUILD)) in ("asan", "tsan")
 NIBBLED = os.path.join(BUILD, "nibbled")
 NIBBLE = os.path.join(BUILD, "nibble")
 DEADLINE_S = 240  # for anything that must happen; generous, for sanitizers
