@@ -82,13 +82,9 @@ static bool scan(const char *text, const char *end, struct decimal *decimal)
     return scan_exponent(at, decimal) == end;
 }
 
-/*
- * A double holding the exact digits, multiplied or divided once by an exact
- * power, is the correctly rounded double of the decimal. Rounding it to fp32 is
- * then right, unless it stands in the middle of two fp32: there the decimal may
- * be on either side. From 10^-22 to 10^37, no fp32 is subnormal.
- */
-static bool convert(const struct decimal *decimal, float *value)
+/* A double holding the exact digits, multiplied or divided once by an exact
+ * power, is the correctly rounded double of the decimal. */
+static bool convert(const struct decimal *decimal, double *value)
 {
     if (decimal->exponent < -POWER_MAX || decimal->exponent > POWER_MAX) {
         return false;
@@ -96,27 +92,59 @@ static bool convert(const struct decimal *decimal, float *value)
     double exact = (double)decimal->digits;
     exact = decimal->exponent < 0 ? exact / POWERS[-decimal->exponent]
                                   : exact * POWERS[decimal->exponent];
+    *value = decimal->negative ? -exact : exact;
+    return true;
+}
+
+/* Rounding the double to fp32 is right, unless it stands in the middle of two
+ * fp32: there the decimal may be on either side. From 10^-22 to 10^37, no fp32
+ * is subnormal. */
+static bool narrow(double exact, float *value)
+{
     uint64_t bits;
     memcpy(&bits, &exact, sizeof(bits));
     /* fp32 has 29 bits less. */
     if ((bits & 0x1fffffffu) == 0x10000000u) {
         return false;
     }
-    *value = (float)(decimal->negative ? -exact : exact);
+    *value = (float)exact;
     return true;
+}
+
+/* What strtof() and strtod() would skip, or take for nothing. */
+static bool begins_blank(const char *text, const char *end)
+{
+    return text == end || *text == ' ' || (*text >= '\t' && *text <= '\r');
 }
 
 bool parse_float(const char *text, const char *end, locale_t c_locale,
                  float *value)
 {
     struct decimal decimal = {0};
-    if (scan(text, end, &decimal) && convert(&decimal, value)) {
+    double exact;
+    if (scan(text, end, &decimal) && convert(&decimal, &exact) &&
+        narrow(exact, value)) {
         return true;
     }
-    if (text == end || *text == ' ' || (*text >= '\t' && *text <= '\r')) {
-        return false; /* strtof would skip it */
+    if (begins_blank(text, end)) {
+        return false;
     }
     char *stop;
     *value = strtof_l(text, &stop, c_locale);
+    return stop == end;
+}
+
+bool parse_double(const char *text, const char *end, locale_t c_locale,
+                  double *value)
+{
+    struct decimal decimal = {0};
+    if (scan(text, end, &decimal) && convert(&decimal, value)) {
+        return true;
+    }
+    if (begins_blank(text, end)) {
+        return false;
+    }
+    char *stop;
+    *value = strtod_l(text, &stop, c_locale);
     return stop == end;
 }

@@ -1,7 +1,8 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-/* Decimal text to fp32, correctly rounded, as strtof() in the C locale. */
+/* Decimal text to fp32 and double, correctly rounded, as strtof() and strtod()
+ * in the C locale. */
 #ifndef NB_STORAGE_PARSE_FLOAT_H
 #define NB_STORAGE_PARSE_FLOAT_H
 
@@ -16,5 +17,9 @@
  */
 bool parse_float(const char *text, const char *end, locale_t c_locale,
                  float *value);
+
+/* The same of double. */
+bool parse_double(const char *text, const char *end, locale_t c_locale,
+                  double *value);
 
 #endif

@@ -205,16 +205,16 @@ static int read_line(struct row_weights *weights, double *to,
     struct fields fields = {.at = line.text, .end = line.text + line.n};
     struct field field;
     struct field more;
-    float value;
+    double value;
     if (!field_next(&fields, &field) || field_next(&fields, &more) ||
-        !parse_float(field.text, field.end, weights->c_locale, &value)) {
+        !parse_double(field.text, field.end, weights->c_locale, &value)) {
         struct field whole = {.text = line.text, .end = line.text + line.n};
         return nb_fail(err, NB_ERR_SOURCE,
                        "%s: line %" PRIu64 ", '%s', is not one number",
                        weights->file.path, weights->lines.n_lines,
                        field_show(&whole).text);
     }
-    return take(weights, (double)value, to, err);
+    return take(weights, value, to, err);
 }
 
 static int read_text(struct row_weights *weights, size_t n, double *to,

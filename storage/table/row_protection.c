@@ -8,7 +8,9 @@
  */
 #include "storage/table/row_protection.h"
 
+#include <assert.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +26,7 @@ struct selection {
     const char *path;
     uint64_t *counts;    /* N_DIGITS */
     uint64_t n_rows;     /* 0 before the first pass */
+    uint64_t wanted;     /* rows to take */
     uint64_t threshold;  /* the least weight taken: its highest digits */
     uint64_t n_above;    /* weights that are greater */
     uint64_t n_of_least; /* to take of those that are equal */
@@ -35,6 +38,13 @@ static uint64_t bits_of(double weight)
     uint64_t bits;
     memcpy(&bits, &weight, sizeof(bits));
     return bits;
+}
+
+/* Passes must agree: another program may write the file meanwhile. */
+static int fail_changed(const struct selection *selection)
+{
+    return nb_fail(selection->err, NB_ERR_SOURCE,
+                   "%s: changed while it was read", selection->path);
 }
 
 /* What to do with each weight of a pass. */
@@ -65,8 +75,7 @@ static int visit_all(const struct selection *selection, visit_fn *visit,
     return rv;
 }
 
-/* ---- the least weight that is taken --------------------------------------
- */
+/* ---- the least weight that is taken -------------------------------------- */
 
 struct digit_pass {
     struct selection *selection;
@@ -84,27 +93,33 @@ static void count_digit(void *arg, uint64_t row, uint64_t bits)
     }
 }
 
-/* From the greatest down, until `wanted` are there. */
-static void take_digit(struct selection *selection, unsigned shift,
-                       uint64_t wanted)
+/* From the greatest down, until those wanted are there. The pass before has
+ * found as many; if this one has not, false. */
+static bool take_digit(struct selection *selection, unsigned shift)
 {
-    uint64_t digit = N_DIGITS - 1;
-    while (selection->n_above + selection->counts[digit] < wanted) {
-        selection->n_above += selection->counts[digit--];
-    }
+    uint64_t digit = N_DIGITS;
+    do {
+        if (digit == 0) {
+            return false;
+        }
+        selection->n_above += selection->counts[--digit];
+    } while (selection->n_above < selection->wanted);
+    selection->n_above -= selection->counts[digit];
     selection->threshold |= digit << shift;
+    return true;
 }
 
 static uint64_t wanted_of(double fraction, uint64_t n_rows)
 {
-    uint64_t n = (uint64_t)(fraction * (double)n_rows);
-    n = n < n_rows ? n : n_rows;
-    return n > 0 ? n : 1;
+    double n = round(fraction * (double)n_rows);
+    if (n < 1) {
+        return 1;
+    }
+    return n < (double)n_rows ? (uint64_t)n : n_rows;
 }
 
 static int find_threshold(struct selection *selection, double fraction)
 {
-    uint64_t wanted = 0;
     for (unsigned i = 1; i <= N_PASSES; i++) {
         struct digit_pass pass = {selection, 64 - i * DIGIT_BITS};
         uint64_t n_rows;
@@ -114,14 +129,15 @@ static int find_threshold(struct selection *selection, double fraction)
             return rv;
         }
         if (i > 1 && n_rows != selection->n_rows) {
-            return nb_fail(selection->err, NB_ERR_SOURCE,
-                           "%s: changed while it was read", selection->path);
+            return fail_changed(selection);
         }
         selection->n_rows = n_rows;
-        wanted = wanted_of(fraction, n_rows);
-        take_digit(selection, pass.shift, wanted);
+        selection->wanted = wanted_of(fraction, n_rows);
+        if (!take_digit(selection, pass.shift)) {
+            return fail_changed(selection);
+        }
     }
-    selection->n_of_least = wanted - selection->n_above;
+    selection->n_of_least = selection->wanted - selection->n_above;
     return 0;
 }
 
@@ -159,6 +175,7 @@ static int mark_rows(struct selection *selection,
 {
     struct marking marking = {selection, protection};
     uint64_t n_rows;
+    assert(selection->n_rows > 0); /* row_weights_end() */
     protection->n_rows = selection->n_rows;
     protection->blocks = calloc(table_protected_blocks(selection->n_rows),
                                 sizeof(*protection->blocks));
@@ -167,9 +184,9 @@ static int mark_rows(struct selection *selection,
                        selection->path);
     }
     int rv = visit_all(selection, mark, &marking, &n_rows);
-    if (rv == 0 && n_rows != selection->n_rows) {
-        rv = nb_fail(selection->err, NB_ERR_SOURCE,
-                     "%s: changed while it was read", selection->path);
+    if (rv == 0 &&
+        (n_rows != selection->n_rows || protection->n != selection->wanted)) {
+        rv = fail_changed(selection);
     }
     return rv;
 }

@@ -19,11 +19,12 @@ struct row_protection {
 };
 
 /*
- * Takes the fraction of the rows (above 0, at most 1; one row at least) that
- * have the greatest weights in the file of row_weights.h; of equal weights the
- * first. Reads the file five times, in memory of 1.14 bits a row. The caller
- * ends *protection with row_protection_fini() on success. Errors of
- * row_weights.h, and NB_ERR_INVALID if there are none.
+ * Takes the fraction of the rows (above 0, at most 1; to the nearest row, one
+ * at least) that have the greatest weights in the file of row_weights.h; of
+ * equal weights the first. Reads the file five times, in memory of 1.14 bits a
+ * row. The caller ends *protection with row_protection_fini() on success.
+ * Errors of row_weights.h, NB_ERR_INVALID if there are none, and NB_ERR_SOURCE
+ * if the file is seen to change.
  */
 int row_protection_select(const char *path, double fraction,
                           struct row_protection *protection,

@@ -28,6 +28,7 @@ static struct {
     int error;
     bool for_good;
     void (*map_hook)(void);
+    void (*open_hook)(void);
 } faults;
 
 void faults_arm(unsigned set, size_t n, int error, bool for_good)
@@ -51,6 +52,11 @@ void faults_hook_map(void (*hook)(void))
     faults.map_hook = hook;
 }
 
+void faults_hook_open(void (*hook)(void))
+{
+    faults.open_hook = hook;
+}
+
 void faults_skip_syncs(bool skip)
 {
     atomic_store(&faults.skip_syncs, skip);
@@ -66,6 +72,9 @@ static bool fails(enum fault fault)
 {
     if (fault == FAULT_MAP && faults.map_hook != NULL) {
         faults.map_hook();
+    }
+    if (fault == FAULT_OPEN && faults.open_hook != NULL) {
+        faults.open_hook();
     }
     if ((atomic_load(&faults.set) & (unsigned)fault) == 0) {
         return false;

@@ -39,6 +39,9 @@ bool faults_disarm(void);
 /* Calls `hook`, or nothing if it is NULL, before each mmap. */
 void faults_hook_map(void (*hook)(void));
 
+/* The same before each open and openat. */
+void faults_hook_open(void (*hook)(void));
+
 /* Calls of fsync that do not fail do nothing: no test outlives a power cut, and
  * a disk takes its time. */
 void faults_skip_syncs(bool skip);

@@ -34,6 +34,12 @@ static void assert_as_strtof(const char *text)
                   "%s refused", text);
     ck_assert_msg(float_bits(value) == float_bits(expected), "%s: %a, not %a",
                   text, (double)value, (double)expected);
+    double wide = 1.5;
+    double expected_wide = strtod_l(text, &end, c_locale);
+    ck_assert_msg(parse_double(text, text + strlen(text), c_locale, &wide),
+                  "%s refused", text);
+    ck_assert_msg(memcmp(&wide, &expected_wide, sizeof(wide)) == 0,
+                  "%s: %a, not %a", text, wide, expected_wide);
 }
 
 START_TEST(numbers)
@@ -111,6 +117,9 @@ START_TEST(not_numbers)
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         float value;
+        double wide;
+        ck_assert(!parse_double(texts[i], texts[i] + strlen(texts[i]), c_locale,
+                                &wide));
         ck_assert_msg(!parse_float(texts[i], texts[i] + strlen(texts[i]),
                                    c_locale, &value),
                       "'%s' accepted", texts[i]);

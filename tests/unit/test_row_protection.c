@@ -51,8 +51,11 @@ static size_t rank_of(size_t i, size_t n)
 
 START_TEST(the_greatest_are_taken)
 {
-    static const size_t sizes[] = {1, 448, 449, 1024, N};
-    static const double fractions[] = {1e-9, 0.01, 0.37, 1};
+    static const size_t sizes[] = {1, 100, 448, 449, 1024, N};
+    static const struct {
+        double fraction;
+        size_t percent;
+    } parts[] = {{1e-9, 0}, {0.01, 1}, {0.29, 29}, {0.37, 37}, {1, 100}};
     size_t n = sizes[_i];
     for (size_t i = 0; i < n; i++) { /* many ties, some tiny, some huge */
         weights[i] = (double)(float)((double)(i * 7919 % 257) *
@@ -60,10 +63,10 @@ START_TEST(the_greatest_are_taken)
     }
     weights[0] = 3;
     const char *path = write_weights(n);
-    for (size_t f = 0; f < sizeof(fractions) / sizeof(fractions[0]); f++) {
+    for (size_t f = 0; f < sizeof(parts) / sizeof(parts[0]); f++) {
         struct row_protection protection;
-        select_rows(path, fractions[f], &protection);
-        size_t wanted = (size_t)(fractions[f] * (double)n);
+        select_rows(path, parts[f].fraction, &protection);
+        size_t wanted = (parts[f].percent * n + 50) / 100;
         wanted = wanted > 0 ? wanted : 1;
         ck_assert_uint_eq(protection.n_rows, n);
         ck_assert_uint_eq(protection.n, wanted);
@@ -99,7 +102,7 @@ static Suite *make_suite(void)
     Suite *suite = suite_create("row_protection");
     TCase *tests = tcase_create("selection");
     tcase_add_checked_fixture(tests, scratch_create, scratch_remove);
-    tcase_add_loop_test(tests, the_greatest_are_taken, 0, 5);
+    tcase_add_loop_test(tests, the_greatest_are_taken, 0, 6);
     tcase_add_test(tests, files_that_are_refused);
     suite_add_tcase(suite, tests);
     return suite;

@@ -77,9 +77,9 @@ static const char *npy(const char *descr, size_t n, const void *data,
 START_TEST(lines_of_text)
 {
     double to[5] = {0};
-    const char *path = text("3\n 0.5 \r\n0\n1e6\n1e19");
+    const char *path = text("3\n 0.5 \r\n16777217\n1e6\n1e19");
     ck_assert_msg(read_all(path, 5, to) == 0, "%s", err.text);
-    const double expected[5] = {3, 0.5, 0, 1e6, (double)1e19f};
+    const double expected[5] = {3, 0.5, 16777217, 1e6, 1e19};
     for (size_t i = 0; i < 5; i++) {
         ck_assert(to[i] == expected[i]);
     }
