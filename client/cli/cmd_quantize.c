@@ -16,6 +16,7 @@
 #include "client/cli/source_select.h"
 #include "client/cli/table_report.h"
 #include "storage/builder/table_builder.h"
+#include "storage/io/file_io.h"
 
 #define THREADS_MAX 1024
 
@@ -398,8 +399,14 @@ static int quantize_auto(struct quantize_args *args)
 {
     struct auto_codec choice = {0};
     struct nb_errctx err = {""};
-    int rv = auto_codec_choose(&args->choice, args->input, &args->source,
+    int rv = args->choice.weights != NULL
+                 ? file_check_distinct(args->choice.weights, "weights",
+                                       args->output, &err)
+                 : 0;
+    if (rv == 0) {
+        rv = auto_codec_choose(&args->choice, args->input, &args->source,
                                (unsigned)args->threads, &choice, &err);
+    }
     if (rv != 0) {
         return command_fail("quantize", rv, &err);
     }

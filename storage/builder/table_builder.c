@@ -174,24 +174,23 @@ static int open_keys(struct build *build)
     if (!job->keyed || strcmp(keys, "text") == 0) {
         return 0;
     }
-    struct file_id output;
     int rv = row_keys_open(keys, &build->keys, build->err);
     job->keys = build->keys;
-    if (rv == 0 && row_keys_id(build->keys, &output) == 0 &&
-        file_id_is(&output, options->output)) {
-        rv = nb_fail(build->err, NB_ERR_INVALID,
-                     "%s: is the file of keys, will not replace it",
-                     options->output);
-    }
-    return rv;
+    return rv == 0
+               ? file_check_distinct(keys, "keys", options->output, build->err)
+               : rv;
 }
 
 static int protect_rows(struct build *build)
 {
     const struct build_options *options = build->options;
-    int rv = row_protection_select(options->protect_weights,
+    int rv = file_check_distinct(options->protect_weights, "weights",
+                                 options->output, build->err);
+    if (rv == 0) {
+        rv = row_protection_select(options->protect_weights,
                                    options->protect_fraction,
                                    &build->protection, build->err);
+    }
     if (rv == 0) {
         build->job.protection = &build->protection;
         rv =

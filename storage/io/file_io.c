@@ -25,6 +25,21 @@ bool file_id_is(const struct file_id *id, const char *path)
            other.st_ino == id->inode;
 }
 
+int file_check_distinct(const char *input, const char *what, const char *output,
+                        struct nb_errctx *err)
+{
+    struct stat file;
+    if (stat(input, &file) != 0) {
+        return 0;
+    }
+    const struct file_id id = {.device = file.st_dev, .inode = file.st_ino};
+    return file_id_is(&id, output)
+               ? nb_fail(err, NB_ERR_INVALID,
+                         "%s: is the file of %s, will not replace it", output,
+                         what)
+               : 0;
+}
+
 int file_open(const char *path, int *fd, uint64_t *bytes, struct nb_errctx *err)
 {
     int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

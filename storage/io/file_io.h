@@ -24,6 +24,11 @@ int file_id_of(int fd, struct file_id *id);
  * found out with this. */
 bool file_id_is(const struct file_id *id, const char *path);
 
+/* NB_ERR_INVALID if `output` leads to the file `input`, the file of `what`. An
+ * input that is not there is no error. */
+int file_check_distinct(const char *input, const char *what, const char *output,
+                        struct nb_errctx *err);
+
 /* Opens a regular file for reading; *bytes is its size. Does not block on a
  * FIFO. -errno (-EISDIR for a directory), NB_ERR_UNSUPPORTED (a device, pipe
  * or socket). */

@@ -92,11 +92,6 @@ int row_keys_open(const char *path, struct row_keys **keys,
     return 0;
 }
 
-int row_keys_id(const struct row_keys *keys, struct file_id *id)
-{
-    return file_id_of(keys->file.fd, id);
-}
-
 int row_keys_read(struct row_keys *keys, size_t n, uint64_t *to,
                   struct nb_errctx *err)
 {

@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 #include "quant/nibble.h"
-#include "storage/io/file_io.h"
 
 struct row_keys;
 
@@ -20,9 +19,6 @@ struct row_keys;
 int row_keys_open(const char *path, struct row_keys **keys,
                   struct nb_errctx *err);
 void row_keys_close(struct row_keys *keys); /* NULL is allowed */
-
-/* Which file it is. -errno. */
-int row_keys_id(const struct row_keys *keys, struct file_id *id);
 
 /* The keys of the next n rows. -errno; NB_ERR_INVALID: there are fewer. */
 int row_keys_read(struct row_keys *keys, size_t n, uint64_t *to,

@@ -65,11 +65,17 @@ class Protect(nibble_test.TestCase):
 
     def test_threads_do_not_change_the_file(self):
         files = []
+        source = nibble_test.random_rows(20000, DIM)  # several blocks
+        output = scratch_path(".nbt")
+        path = scratch_path(".npy")
+        numpy.save(path, source)
+        weights = write_weights(numpy.arange(len(source)) * 7919 % len(source))
         for n in ("1", "3"):
-            with open(nibble_test.table(self.source, "--protect", self.how,
-                                        "--threads", n), "rb") as file:
+            nibble("quantize", "--input", path, "--output", output, "--codec",
+                   "q4", "--protect", weights + ":0.1", "--threads", n)
+            with open(output, "rb") as file:
                 files.append(file.read())
-        self.assertEqual(files[0][4096:-400], files[1][4096:-400])
+        self.assertEqual(files[0], files[1])
 
     def test_served(self):
         server = self.serve(self.tables)
@@ -129,6 +135,22 @@ class Protect(nibble_test.TestCase):
         keys = scratch_path(".npy")
         numpy.save(keys, numpy.arange(N_ROWS, dtype="<u8"))
         self.fails(self.how, "keyed", "--keys", keys)
+
+    def test_the_weights_stay(self):
+        source = scratch_path(".npy")
+        numpy.save(source, self.source)
+        path = write_weights(self.weights)
+        with open(path, "rb") as file:
+            before = file.read()
+        for options in (["--codec", "q4", "--protect", path + ":0.5"],
+                        ["--weights", path]):
+            done = nibble("quantize", "--input", source, "--output", path,
+                          *options, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+            self.assertIn("is the file of weights", done.stderr)
+            with open(path, "rb") as file:
+                self.assertEqual(file.read(), before)
 
     def test_usage(self):
         for how in ("weights", ":0.5", "w:", "w:0", "w:1.5", "w:nan", "w:-1",
