@@ -31,14 +31,26 @@ bool cold_read_is_probing(struct service *service)
            service_turn_ns(service) < service->probe_until_ns;
 }
 
-static void find_of(struct cold_read *read, const struct feature *feature)
+/* Times that a loop stopped for the disk: of all loops, as memory is. */
+static uint32_t n_stalls;
+
+/* Two more after a stall: what was seen before no longer holds. */
+static uint8_t look_at(uint64_t now_ns)
+{
+    uint64_t n = now_ns / COLD_PROBE_NS +
+                 2u * __atomic_load_n(&n_stalls, __ATOMIC_RELAXED);
+    return (uint8_t)(n % UINT8_MAX + 1);
+}
+
+static void find_of(struct cold_read *read, const struct feature *feature,
+                    uint8_t look)
 {
     const struct table *table = feature->entry->table;
     if (!table_may_be_cold(table)) {
         return;
     }
-    size_t n = table_find_cold(table, &feature->ids, COLD_PAGES_MAX - read->n,
-                               read->pages + read->n);
+    size_t n = table_find_cold(table, &feature->ids, look,
+                               COLD_PAGES_MAX - read->n, read->pages + read->n);
     for (size_t i = 0; i < n; i++) {
         read->of[read->n++] = table;
     }
@@ -58,9 +70,10 @@ int cold_read_find(struct call *call, struct table_set *tables,
     if (read == NULL) {
         return 0; /* no memory: answered as it is */
     }
+    uint8_t look = look_at(service_turn_ns(service));
     read->n = 0;
     for (size_t i = 0; i < n; i++) {
-        find_of(read, &features[i]);
+        find_of(read, &features[i], look);
     }
     if (read->n == 0) {
         return 0;
@@ -126,6 +139,7 @@ void cold_read_check_turn(struct service *service, uint64_t turn_ns)
     }
     uint64_t faults = (uint64_t)usage.ru_majflt;
     if (faults != service->major_faults) {
+        __atomic_fetch_add(&n_stalls, 1, __ATOMIC_RELAXED);
         service->probe_until_ns = service->now_ns() + COLD_PROBE_NS;
     }
     service->major_faults = faults;

@@ -6,9 +6,11 @@
  * all of its connections, so such a request is put off: its pages are read by
  * libuv's threads, then it is answered as if it had come now.
  *
- * To look for such pages takes a call of the system an id, which is done only
- * while there is reason to: from the start, after a page was found, and after a
- * turn of the loop that was long and stopped for the disk, for PROBE_NS each.
+ * To look for such a page takes a call of the system, which is done only while
+ * there is reason to: from the start, after a page was found, and after a turn
+ * of the loop that was long and stopped for the disk, for PROBE_NS each. A page
+ * that was in memory is not asked for again for as long as that, or until a
+ * loop stops for the disk.
  * So the first request after a long time with everything in memory may stop
  * its loop; others, of other loops, go on.
  */

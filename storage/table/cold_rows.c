@@ -10,6 +10,7 @@
 /* Pages being found. */
 struct finding {
     const struct table_map *map;
+    uint8_t look;
     size_t max;
     size_t n;
     uint64_t *offsets;
@@ -17,7 +18,8 @@ struct finding {
 
 static void find_page(struct finding *finding, uint64_t offset)
 {
-    if (finding->n < finding->max && table_map_is_cold(finding->map, offset)) {
+    if (finding->n < finding->max &&
+        table_map_is_cold(finding->map, offset, finding->look)) {
         finding->offsets[finding->n++] = offset;
     }
 }
@@ -36,10 +38,10 @@ static void find_row(struct finding *finding, const uint8_t *at, size_t bytes)
 
 size_t cold_rows_find(const struct table_map *map, const struct nb_rows *rows,
                       const struct key_index *keys, const struct nb_ids *ids,
-                      size_t max, uint64_t *offsets)
+                      uint8_t look, size_t max, uint64_t *offsets)
 {
     const uint8_t *residual;
-    struct finding finding = {map, max, 0, offsets};
+    struct finding finding = {map, look, max, 0, offsets};
     for (size_t i = 0; i < ids->n && finding.n < max; i++) {
         uint64_t id = ids->u64 != NULL ? ids->u64[i] : ids->u32[i];
         uint64_t row = rows->keys != NULL ? key_index_row(keys, id) : id;

@@ -14,9 +14,10 @@
 
 /* Offsets in the file, at most `max`, of pages in no cache that rows of the ids
  * need, second rows of protected ones included. Rows are in the mapping; `keys`
- * is asked if they have keys. Returns how many. */
+ * is asked if they have keys. `look` is as table_find_cold() says. Returns how
+ * many. */
 size_t cold_rows_find(const struct table_map *map, const struct nb_rows *rows,
                       const struct key_index *keys, const struct nb_ids *ids,
-                      size_t max, uint64_t *offsets);
+                      uint8_t look, size_t max, uint64_t *offsets);
 
 #endif

@@ -48,6 +48,7 @@ int table_map_file(int fd, size_t n, struct table_map *map)
         .bytes = n,
         .fd = kept,
         .owned = fstat(kept, &stat) == 0 && geteuid() == stat.st_uid,
+        .seen = calloc(n / (size_t)sysconf(_SC_PAGESIZE) + 1, 1),
     };
     return 0;
 }
@@ -72,6 +73,7 @@ void table_map_close(struct table_map *map)
     if (map->at != NULL && map->fd >= 0) {
         close(map->fd);
     }
+    free(map->seen);
     *map = (struct table_map){0};
 }
 
@@ -220,12 +222,11 @@ static int copy_to_huge(struct table_map *map, const struct io_pace *pace,
 
 /* ---- cold pages ------------------------------------------------------ */
 
-bool table_map_is_cold(const struct table_map *map, uint64_t offset)
+static bool ask(const struct table_map *map, uint64_t offset, size_t page)
 {
     char byte;
     unsigned char resident;
     if (map->owned) {
-        size_t page = (size_t)sysconf(_SC_PAGESIZE);
         uint8_t *at = (uint8_t *)map->at + offset / page * page;
         return mincore(at, page, &resident) == 0 && (resident & 1) == 0;
     }
@@ -233,6 +234,22 @@ bool table_map_is_cold(const struct table_map *map, uint64_t offset)
     return map->fd >= 0 &&
            preadv2(map->fd, &to, 1, (off_t)offset, RWF_NOWAIT) < 0 &&
            errno == EAGAIN;
+}
+
+bool table_map_is_cold(const struct table_map *map, uint64_t offset,
+                       uint8_t look)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *seen = map->seen != NULL ? &map->seen[offset / page] : NULL;
+    uint8_t last = seen != NULL ? __atomic_load_n(seen, __ATOMIC_RELAXED) : 0;
+    if (last != 0 && (last == look || last == look - 1)) {
+        return false;
+    }
+    bool cold = ask(map, offset, page);
+    if (!cold && seen != NULL) {
+        __atomic_store_n(seen, look, __ATOMIC_RELAXED);
+    }
+    return cold;
 }
 
 static void advise_pages(const struct table_map *map, const uint64_t *offsets,

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -144,7 +145,18 @@ START_TEST(no_memory_for_a_copy)
 END_TEST
 
 #define FAR_ROW 81920u /* a multiple of 4096, behind what opening reads */
+#define LOOK    7u
 #define AT(row) (4096u + (uint64_t)29 * (row))
+
+/* Pages that are mapped stay. */
+static void evict(const char *path)
+{
+    int fd = open(path, O_RDONLY);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fsync(fd), 0);
+    ck_assert_int_eq(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    close(fd);
+}
 
 /* Opens the file with none of its pages in memory; NULL: the file system does
  * not give them up. */
@@ -153,14 +165,10 @@ static struct table *open_cold(const char *path)
     struct table *table;
     const uint64_t first = FAR_ROW;
     const struct nb_ids ids = {.u64 = &first, .n = 1};
-    int fd = open(path, O_RDONLY);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(fsync(fd), 0);
-    ck_assert_int_eq(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-    close(fd);
+    evict(path);
     ck_assert_int_eq(table_open(path, TABLE_VERIFY_HEADER, &table, &err), 0);
     uint64_t page = 0;
-    if (table_find_cold(table, &ids, 1, &page) == 0) {
+    if (table_find_cold(table, &ids, LOOK, 1, &page) == 0) {
         table_close(table);
         return NULL;
     }
@@ -168,7 +176,7 @@ static struct table *open_cold(const char *path)
     return table;
 }
 
-static void check_cold_pages(struct table *table)
+static void check_cold_pages(const char *path, struct table *table)
 {
     /* Row 141 from there stands in two pages, 5 and 6 in one. */
     const uint64_t wanted[] = {FAR_ROW + 141, FAR_ROW + 5, FAR_ROW + 6, N_ROWS,
@@ -178,14 +186,23 @@ static void check_cold_pages(struct table *table)
     const struct nb_ids ids32 = {.u32 = narrow, .n = 2};
     uint64_t pages[8];
     ck_assert(table_may_be_cold(table));
-    ck_assert_uint_eq(table_find_cold(table, &ids, 8, pages), 4);
+    ck_assert_uint_eq(table_find_cold(table, &ids, LOOK, 8, pages), 4);
     ck_assert_uint_eq(pages[0], AT(FAR_ROW + 141));
     ck_assert_uint_eq(pages[1], AT(FAR_ROW + 142) - 1);
-    ck_assert_uint_eq(table_find_cold(table, &ids, 1, pages), 1);
-    ck_assert_uint_eq(table_find_cold(table, &ids32, 8, pages), 1);
-    ck_assert_uint_eq(table_find_cold(table, &ids, 8, pages), 4);
+    ck_assert_uint_eq(table_find_cold(table, &ids, LOOK, 1, pages), 1);
+    ck_assert_uint_eq(table_find_cold(table, &ids32, LOOK, 8, pages), 1);
+    ck_assert_uint_eq(table_find_cold(table, &ids, LOOK, 8, pages), 4);
     table_read_pages(table, pages, 4);
-    ck_assert_uint_eq(table_find_cold(table, &ids, 8, pages), 0);
+    ck_assert_uint_eq(table_find_cold(table, &ids, LOOK, 8, pages), 0);
+
+    /* Gone again: this look and the next do not ask, the one after does. */
+    uint8_t *base = (uint8_t *)(uintptr_t)table_rows(table)->base - 4096;
+    ck_assert_int_eq(madvise(base, 4096 + (size_t)29 * N_ROWS, MADV_DONTNEED),
+                     0);
+    evict(path);
+    ck_assert_uint_eq(table_find_cold(table, &ids, LOOK, 8, pages), 0);
+    ck_assert_uint_eq(table_find_cold(table, &ids, LOOK + 1, 8, pages), 0);
+    ck_assert_uint_eq(table_find_cold(table, &ids, LOOK + 2, 8, pages), 4);
 }
 
 START_TEST(cold_pages_are_found_and_read)
@@ -202,15 +219,15 @@ START_TEST(cold_pages_are_found_and_read)
     bool readable = faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0;
     struct table *table = readable ? open_cold(path) : NULL;
     if (table != NULL && !other) {
-        check_cold_pages(table);
+        check_cold_pages(path, table);
     } else if (table != NULL) {
         /* The look has begun to read what it found. */
         const uint64_t wanted = 9000;
         const struct nb_ids ids = {.u64 = &wanted, .n = 1};
         uint64_t page;
-        ck_assert_uint_eq(table_find_cold(table, &ids, 1, &page), 1);
+        ck_assert_uint_eq(table_find_cold(table, &ids, LOOK, 1, &page), 1);
         table_read_pages(table, &page, 1);
-        ck_assert_uint_eq(table_find_cold(table, &ids, 1, &page), 0);
+        ck_assert_uint_eq(table_find_cold(table, &ids, LOOK, 1, &page), 0);
     }
     table_close(table);
     if (other) {
