@@ -55,9 +55,13 @@ static float ops_sum_rows(const struct kernel_job *job,
                           const uint8_t *const *rows, const float *weights,
                           size_t n, float *sums)
 {
-    float bias = 0;
+    /* -0 + x is x, whatever its sign; only nothing at all is 0. */
+    const float start = n > 0 || job->resume ? -0.0f : 0.0f;
+    float bias = start;
 
-    memset(sums, 0, job->width * sizeof(*sums));
+    for (uint32_t j = 0; j < job->width; j++) {
+        sums[j] = start;
+    }
     for (size_t i = 0; i < n; i++) {
         struct row row = row_open(job, rows[i]);
         float factor = weights != NULL ? weights[i] : 1.0f;

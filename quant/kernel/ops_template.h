@@ -96,11 +96,13 @@ Q4_INLINE void ops_sum_bag(const struct kernel_job *job,
                            const unsigned units)
 {
     OPS_UNIT sums[OPS_MAX_UNITS];
-    float bias = 0;
+    /* -0 + x is x, whatever its sign; only nothing at all is 0. */
+    const float start = bag->n > 0 || job->resume ? -0.0f : 0.0f;
+    float bias = start;
 
 #pragma GCC unroll 8
     for (unsigned u = 0; u < units; u++) {
-        sums[u] = ops_zero();
+        sums[u] = ops_spread(start);
     }
     for (size_t i = 0; i < bag->n; i++) {
         kernel_prefetch_ahead(job, (size_t)(bag->rows - job->rows) + i, 1);

@@ -248,6 +248,34 @@ START_TEST(sign_of_zero)
 }
 END_TEST
 
+/* The same beside other bags, which keep it from being decoded. */
+START_TEST(sign_of_zero_beside_others)
+{
+    static const float minus[4] = {-0.0f, -0.0f, -0.0f, -0.0f};
+    static const uint64_t zeros[] = {0, 0, 0};
+    static const uint32_t lengths[] = {1, 2, 0};
+    rows = (struct nb_rows){.format = {4, 4, NB_SCALES_FP32},
+                            .base = minus,
+                            .n_rows = 1,
+                            .stride = sizeof(minus)};
+    pool = (struct nb_pool){
+        .ids = {zeros, NULL, 1}, .lengths = lengths, .n_bags = 1};
+    for (uint32_t pooling = NB_SUM; pooling <= NB_MAX; pooling++) {
+        pool.pooling = pooling;
+        pool.ids.n = 1;
+        pool.n_bags = 1;
+        ck_assert_int_eq(nb_pool(&rows, &pool, out, &unseen), 0);
+        ck_assert_mem_eq(out, minus, sizeof(minus));
+        pool.ids.n = 3;
+        pool.n_bags = 3;
+        ck_assert_int_eq(nb_pool(&rows, &pool, out, &unseen), 0);
+        ck_assert_mem_eq(out, minus, sizeof(minus));
+        ck_assert_mem_eq(out + 4, minus, sizeof(minus));
+        is_row(out + 8, 0, 0, 0, 0);
+    }
+}
+END_TEST
+
 START_TEST(nothing_asked)
 {
     pool = (struct nb_pool){.ids = {NULL, NULL, 0}};
@@ -305,6 +333,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, unseen_ids_refused);
     tcase_add_test(tcase, weight_of_unseen_id);
     tcase_add_test(tcase, sign_of_zero);
+    tcase_add_test(tcase, sign_of_zero_beside_others);
     tcase_add_test(tcase, nothing_asked);
     tcase_add_test(tcase, no_rows);
     tcase_add_test(tcase, rows_past_the_end);
