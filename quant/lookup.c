@@ -1,57 +1,96 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
+#include "quant/lookup.h"
+
 #include <string.h>
 
 #include "quant/batch.h"
-#include "quant/columns.h"
 #include "quant/protect.h"
-#include "quant/window.h"
 
-/* A request for rows, decoded or as they are. */
-struct lookup {
-    struct window windows[2];
-    struct row_source source;
-    struct kernel_job job;
-    struct columns columns;
-    const struct kernel *kernel; /* NULL: NB_PACKED */
-    size_t out_bytes;            /* of a row of the result */
-    bool by_id;                  /* or rows one after the other */
-    uint64_t first;              /* of those */
-};
+static int choose_kernels(struct lookup *lookup, const struct kernel *kernel,
+                          uint32_t dtype)
+{
+    const struct nb_rows *rows = lookup->source.rows;
+    uint32_t codec = rows->format.codec;
+    enum kernel_op op = KERNEL_decode;
+
+    lookup->kernel = NULL;
+    lookup->sum = NULL;
+    if (dtype == NB_PACKED) {
+        return rows->protect != NULL ? NB_ERR_UNSUPPORTED : 0;
+    }
+    if (nb_dtype_bytes(dtype) == 0) {
+        return NB_ERR_INVALID;
+    }
+    if (lookup->columns.mean != NULL) {
+        op = KERNEL_max;
+        kernel = NULL;
+    }
+    lookup->kernel = kernel != NULL ? kernel : kernel_find(op, codec);
+    if (rows->protect != NULL) {
+        lookup->sum = kernel_find(KERNEL_sum, codec);
+        return lookup->kernel != NULL && lookup->sum != NULL
+                   ? 0
+                   : NB_ERR_UNSUPPORTED;
+    }
+    return lookup->kernel != NULL ? 0 : NB_ERR_UNSUPPORTED;
+}
 
 static int lookup_init(struct lookup *lookup, const struct kernel *kernel,
                        uint32_t dtype)
 {
     const struct nb_rows *rows = lookup->source.rows;
-    enum kernel_op op = KERNEL_decode;
 
     columns_init(&lookup->columns, rows);
-    if (lookup->columns.mean != NULL) {
-        op = KERNEL_max;
-        kernel = NULL;
-    }
     row_source_job(&lookup->source, &lookup->job);
     lookup->job.dtype = dtype;
-    if (dtype == NB_PACKED) {
-        lookup->kernel = NULL;
-        lookup->out_bytes = lookup->source.row_bytes;
-        row_source_size(&lookup->source, lookup->out_bytes);
-        return 0;
+    int rv = choose_kernels(lookup, kernel, dtype);
+    if (rv != 0) {
+        return rv;
     }
-    if (nb_dtype_bytes(dtype) == 0) {
-        return NB_ERR_INVALID;
-    }
-    lookup->kernel =
-        kernel != NULL ? kernel : kernel_find(op, rows->format.codec);
-    if (lookup->kernel == NULL) {
-        return NB_ERR_UNSUPPORTED;
-    }
-    lookup->out_bytes = rows->format.dim * nb_dtype_bytes(dtype);
+    lookup->out_bytes = lookup->kernel != NULL
+                            ? rows->format.dim * nb_dtype_bytes(dtype)
+                            : lookup->source.row_bytes;
     lookup->job.out_stride = lookup->out_bytes;
     row_source_size(&lookup->source, lookup->out_bytes);
+    lookup->started = false;
     return 0;
 }
+
+int lookup_ids(struct lookup *lookup, const struct kernel *kernel,
+               const struct nb_rows *rows, const struct nb_ids *ids,
+               const struct nb_unseen_policy *unseen, uint32_t dtype)
+{
+    int rv = row_source_init(&lookup->source, rows, ids, unseen);
+    lookup->by_id = true;
+    lookup->n = ids->n;
+    return rv == 0 ? lookup_init(lookup, kernel, dtype) : rv;
+}
+
+static int lookup_rows(struct lookup *lookup, const struct nb_rows *rows,
+                       uint64_t first, size_t n_rows, uint32_t dtype)
+{
+    static const struct nb_ids no_ids;
+    static const struct nb_unseen_policy no_policy;
+
+    int rv = row_source_init(&lookup->source, rows, &no_ids, &no_policy);
+    if (rv == 0) {
+        rv = lookup_init(lookup, NULL, dtype);
+    }
+    if (rv != 0) {
+        return rv;
+    }
+    if (first > rows->n_rows || n_rows > rows->n_rows - first) {
+        return NB_ERR_INVALID;
+    }
+    lookup->by_id = false;
+    lookup->first = first;
+    lookup->n = n_rows;
+    return 0;
+}
+
+/* ---- rows of a window ------------------------------------------------ */
 
 /* The job's rows as they are. */
 static void copy_rows(const struct kernel_job *job)
@@ -84,35 +123,113 @@ static void decode_rows(struct lookup *lookup, const struct window *window,
     }
 }
 
-/* The window's rows; zeros for those that are not there. */
+static const uint32_t twos[PROTECT_IDS] = {[0 ... PROTECT_IDS - 1] = 2};
+
+/* As decode_rows(), of protected rows: each is a sum, of itself and its
+ * residual row. */
+static void sum_rows(struct lookup *lookup, const struct window *window,
+                     const struct window *next, size_t i, size_t end,
+                     uint8_t *out)
+{
+    const uint8_t *both[WINDOW_IDS + KERNEL_PAD];
+    float shares[WINDOW_IDS];
+    struct columns columns = lookup->columns;
+    struct kernel_job job = lookup->job;
+    uint32_t tile = lookup->sum->tile;
+    size_t n = 0;
+
+    for (size_t k = i; k < end; k++) {
+        both[n] = window->at[k];
+        shares[n++] = 1;
+        both[n] = lookup->residuals[k];
+        shares[n++] = 0;
+    }
+    for (size_t k = 0; k < KERNEL_PAD; k++) {
+        both[n + k] = lookup->source.rows->base;
+    }
+    columns.rows = false;
+    columns.shares = shares;
+    job.rows = both;
+    job.n_rows = n;
+    job.ahead = next->at + i;
+    job.n_ahead = next->n > end ? end - i : next->n > i ? next->n - i : 0;
+    job.counts = twos;
+    job.n_bags = end - i;
+    for (uint32_t col = 0; col < job.dim; col += tile) {
+        job.col = col;
+        job.width = job.dim - col < tile ? job.dim - col : tile;
+        job.out = out + i * lookup->out_bytes + col * nb_dtype_bytes(job.dtype);
+        if (columns.mean != NULL) {
+            columns_run(&columns, lookup->sum, &job);
+        } else {
+            kernel_run(lookup->sum, &job);
+        }
+        job.n_ahead = 0;
+    }
+}
+
+static void find_residuals(struct lookup *lookup, const struct window *window)
+{
+    for (size_t i = 0; i < window->n; i++) {
+        const uint8_t *residual =
+            window->at[i] != NULL
+                ? protect_residual(lookup->source.rows, window->at[i])
+                : NULL;
+        lookup->residuals[i] = residual;
+        if (residual != NULL) {
+            kernel_prefetch(residual, lookup->source.row_bytes);
+        }
+    }
+}
+
+/* Whether two places of the window are of a kind: not there, protected, or
+ * neither. */
+static bool are_alike(const struct lookup *lookup, const struct window *window,
+                      size_t i, size_t j)
+{
+    if (lookup->sum != NULL &&
+        (lookup->residuals[i] == NULL) != (lookup->residuals[j] == NULL)) {
+        return false;
+    }
+    return (window->at[i] == NULL) == (window->at[j] == NULL);
+}
+
+/* The window's rows, in runs of a kind; zeros for those that are not there. */
 static void decode_window(struct lookup *lookup, const struct window *window,
                           const struct window *next, uint8_t *out)
 {
     size_t bytes = lookup->out_bytes;
-    size_t i = 0;
+    bool mixed =
+        lookup->sum != NULL || window_has_gaps(&lookup->source, window);
+    size_t end;
 
-    while (i < window->n) {
-        size_t end = window->n;
-        if (window_has_gaps(&lookup->source, window)) {
-            for (; i < end && window->at[i] == NULL; i++) {
-                memset(out + i * bytes, 0, bytes);
-            }
-            for (end = i; end < window->n && window->at[end] != NULL;) {
-                end++;
-            }
+    if (lookup->sum != NULL) {
+        find_residuals(lookup, window);
+    }
+    for (size_t i = 0; i < window->n; i = end) {
+        end = mixed ? i + 1 : window->n;
+        while (end < window->n && are_alike(lookup, window, i, end)) {
+            end++;
         }
-        decode_rows(lookup, window, next, i, end, out);
-        i = end;
+        if (window->at[i] == NULL) {
+            memset(out + i * bytes, 0, (end - i) * bytes);
+        } else if (lookup->sum != NULL && lookup->residuals[i] != NULL) {
+            sum_rows(lookup, window, next, i, end, out);
+        } else {
+            decode_rows(lookup, window, next, i, end, out);
+        }
     }
     window_prefetch(next, &lookup->source, window->n);
 }
 
-/* Ids (or rows) i and up of n, as many as fit. */
-static void load(struct lookup *lookup, struct window *window, size_t i,
-                 size_t n)
+/* ---- windows --------------------------------------------------------- */
+
+/* As many ids (or rows) from number i on as fit. */
+static void load(struct lookup *lookup, struct window *window, size_t i)
 {
     size_t most = lookup->source.window_ids;
-    size_t part = n - i < most ? n - i : most;
+    size_t left = lookup->n - i;
+    size_t part = left < most ? left : most;
 
     if (lookup->by_id) {
         window_load(window, &lookup->source, i, part);
@@ -121,30 +238,49 @@ static void load(struct lookup *lookup, struct window *window, size_t i,
     }
 }
 
-/* Window after window; while one is decoded the next is prefetched. */
-static int lookup_all(struct lookup *lookup, size_t n, uint8_t *out,
-                      uint64_t *unseen)
+static void start(struct lookup *lookup)
 {
-    struct window *window = &lookup->windows[0];
-    struct window *next = &lookup->windows[1];
-    size_t done = 0;
+    lookup->started = true;
+    lookup->window = &lookup->windows[0];
+    lookup->next = &lookup->windows[1];
+    lookup->done = 0;
+    lookup->unseen = 0;
+    load(lookup, lookup->next, 0);
+    window_prefetch(lookup->next, &lookup->source, 0);
+}
 
-    load(lookup, window, 0, n);
-    window_prefetch(window, &lookup->source, 0);
-    *unseen = 0;
-    while (window->n > 0) {
+int lookup_next(struct lookup *lookup, uint8_t *out)
+{
+    if (!lookup->started) {
+        start(lookup);
+    }
+    struct window *window = lookup->next;
+    struct window *next = lookup->window;
+
+    if (window->n > 0) {
         int rv = lookup->by_id ? window_settle(window, &lookup->source) : 0;
         if (rv != 0) {
             return rv;
         }
-        load(lookup, next, done + window->n, n);
-        decode_window(lookup, window, next, out + done * lookup->out_bytes);
-        *unseen += window->unseen;
-        done += window->n;
-        struct window *decoded = window;
-        window = next;
-        next = decoded;
+        load(lookup, next, lookup->done + window->n);
+        decode_window(lookup, window, next, out);
+        lookup->unseen += window->unseen;
+        lookup->done += window->n;
     }
+    lookup->window = window;
+    lookup->next = next;
+    return 0;
+}
+
+static int lookup_all(struct lookup *lookup, uint8_t *out)
+{
+    do {
+        size_t at = lookup->started ? lookup->done * lookup->out_bytes : 0;
+        int rv = lookup_next(lookup, out + at);
+        if (rv != 0) {
+            return rv;
+        }
+    } while (lookup->done < lookup->n);
     return 0;
 }
 
@@ -152,23 +288,14 @@ int batch_lookup(const struct kernel *kernel, const struct nb_rows *rows,
                  const struct nb_lookup *request, void *out, uint64_t *unseen)
 {
     struct lookup lookup;
-    uint64_t total;
 
-    int rv =
-        row_source_init(&lookup.source, rows, &request->ids, &request->unseen);
+    int rv = lookup_ids(&lookup, kernel, rows, &request->ids, &request->unseen,
+                        request->dtype);
     if (rv == 0) {
-        rv = lookup_init(&lookup, kernel, request->dtype);
+        rv = lookup_all(&lookup, out);
     }
-    if (rv != 0) {
-        return rv;
-    }
-    if (rows->protect != NULL) {
-        return protect_lookup(rows, request, out, unseen);
-    }
-    lookup.by_id = true;
-    rv = lookup_all(&lookup, request->ids.n, out, &total);
     if (rv == 0) {
-        *unseen = total;
+        *unseen = lookup.unseen;
     }
     return rv;
 }
@@ -182,25 +309,8 @@ int nb_lookup(const struct nb_rows *rows, const struct nb_lookup *request,
 int nb_decode(const struct nb_rows *rows, uint64_t first, size_t n_rows,
               uint32_t dtype, void *out)
 {
-    static const struct nb_ids no_ids;
-    static const struct nb_unseen_policy no_policy;
     struct lookup lookup;
-    uint64_t unseen;
 
-    int rv = row_source_init(&lookup.source, rows, &no_ids, &no_policy);
-    if (rv == 0) {
-        rv = lookup_init(&lookup, NULL, dtype);
-    }
-    if (rv != 0) {
-        return rv;
-    }
-    if (first > rows->n_rows || n_rows > rows->n_rows - first) {
-        return NB_ERR_INVALID;
-    }
-    if (rows->protect != NULL) {
-        return protect_decode(rows, first, n_rows, dtype, out);
-    }
-    lookup.by_id = false;
-    lookup.first = first;
-    return lookup_all(&lookup, n_rows, out, &unseen);
+    int rv = lookup_rows(&lookup, rows, first, n_rows, dtype);
+    return rv == 0 ? lookup_all(&lookup, out) : rv;
 }

@@ -8,6 +8,7 @@
 
 #include "quant/checked.h"
 #include "quant/kernel/store.h"
+#include "quant/lookup.h"
 
 #define WORD_BITS 64u
 #define N_WORDS   (NB_PROTECTED_ROWS / WORD_BITS)
@@ -101,129 +102,50 @@ const uint8_t *protect_residual(const struct nb_rows *rows, const uint8_t *at)
     return (const uint8_t *)protect->residuals + k * protect->stride;
 }
 
-/* ---- made of sums ---------------------------------------------------- */
+/* ---- the greatest ---------------------------------------------------- */
 
-static const uint32_t ones[PROTECT_IDS] = {[0 ... PROTECT_IDS - 1] = 1};
-
-/* Each of n <= PROTECT_IDS ids as a bag of its own. */
-static int sum_each(const struct nb_rows *rows, const struct nb_ids *ids,
-                    uint32_t dtype, const struct nb_unseen_policy *unseen,
-                    void *out, uint64_t *n_unseen)
-{
-    const struct nb_pool each = {
-        .ids = *ids,
-        .lengths = ones,
-        .n_bags = ids->n,
-        .pooling = NB_SUM,
-        .dtype = dtype,
-        .unseen = *unseen,
-    };
-    return nb_pool(rows, &each, out, n_unseen);
-}
-
-static struct nb_ids part_of(const struct nb_ids *ids, size_t first, size_t n)
-{
-    return (struct nb_ids){
-        .u64 = ids->u64 != NULL ? ids->u64 + first : NULL,
-        .u32 = ids->u32 != NULL ? ids->u32 + first : NULL,
-        .n = n,
-    };
-}
-
-int protect_lookup(const struct nb_rows *rows, const struct nb_lookup *request,
-                   void *out, uint64_t *unseen)
-{
-    size_t row_bytes = rows->format.dim * nb_dtype_bytes(request->dtype);
-    size_t left = request->ids.n;
-    uint64_t total = 0;
-
-    if (request->dtype == NB_PACKED) {
-        return NB_ERR_UNSUPPORTED;
-    }
-    while (left > 0) {
-        size_t n = left < PROTECT_IDS ? left : PROTECT_IDS;
-        size_t first = request->ids.n - left;
-        struct nb_ids ids = part_of(&request->ids, first, n);
-        uint64_t part;
-        int rv = sum_each(rows, &ids, request->dtype, &request->unseen,
-                          (uint8_t *)out + first * row_bytes, &part);
-        if (rv != 0) {
-            return rv;
-        }
-        total += part;
-        left -= n;
-    }
-    *unseen = total;
-    return 0;
-}
-
-int protect_decode(const struct nb_rows *rows, uint64_t first, size_t n_rows,
-                   uint32_t dtype, void *out)
-{
-    size_t row_bytes = rows->format.dim * nb_dtype_bytes(dtype);
-    uint64_t numbers[PROTECT_IDS];
-    struct nb_rows dense = *rows;
-    static const struct nb_unseen_policy policy;
-
-    dense.keys = NULL; /* numbers, even of rows that have keys */
-
-    if (dtype == NB_PACKED) {
-        return NB_ERR_UNSUPPORTED;
-    }
-    for (size_t done = 0; done < n_rows;) {
-        size_t n = n_rows - done < PROTECT_IDS ? n_rows - done : PROTECT_IDS;
-        uint64_t unseen;
-        for (size_t i = 0; i < n; i++) {
-            numbers[i] = first + done + i;
-        }
-        const struct nb_ids ids = {.u64 = numbers, .n = n};
-        int rv = sum_each(&dense, &ids, dtype, &policy,
-                          (uint8_t *)out + done * row_bytes, &unseen);
-        if (rv != 0) {
-            return rv;
-        }
-        done += n;
-    }
-    return 0;
-}
-
-/* The greatest so far, of rows of a bag one after the other. */
+/* Rows a window at a time, and the greatest values of a bag so far. */
 struct greatest {
-    float values[NB_DIM_MAX];
-    float row[NB_DIM_MAX];
+    struct lookup lookup;
+    size_t at; /* next row of the window */
     bool any;
+    float rows[NB_DIM_MAX]; /* of the window */
+    float values[NB_DIM_MAX];
 };
 
-static void take_greater(struct greatest *greatest, uint32_t dim)
+static void take_greater(struct greatest *greatest, const float *row,
+                         uint32_t dim)
 {
-    for (uint32_t j = 0; j < dim; j++) {
-        if (!greatest->any || greatest->row[j] > greatest->values[j]) {
-            greatest->values[j] = greatest->row[j];
-        }
+    float *restrict values = greatest->values;
+    if (!greatest->any) {
+        memcpy(values, row, dim * sizeof(*row));
+        greatest->any = true;
+        return;
     }
-    greatest->any = true;
+    for (uint32_t j = 0; j < dim; j++) {
+        values[j] = row[j] > values[j] ? row[j] : values[j];
+    }
 }
 
-static int run_bag(const struct nb_rows *rows, const struct nb_pool *request,
-                   size_t first, uint32_t length, struct greatest *greatest,
-                   uint64_t *unseen)
+static int run_bag(struct greatest *greatest, uint32_t dim, uint32_t length)
 {
+    struct lookup *lookup = &greatest->lookup;
     greatest->any = false;
     for (uint32_t i = 0; i < length; i++) {
-        struct nb_ids id = part_of(&request->ids, first + i, 1);
-        uint64_t missing;
-        int rv = sum_each(rows, &id, NB_FP32, &request->unseen, greatest->row,
-                          &missing);
-        if (rv != 0) {
-            return rv;
+        if (!lookup->started || greatest->at == lookup->window->n) {
+            int rv = lookup_next(lookup, (uint8_t *)greatest->rows);
+            if (rv != 0) {
+                return rv;
+            }
+            greatest->at = 0;
         }
-        *unseen += missing;
-        if (missing == 0 || request->unseen.action == NB_UNSEEN_DEFAULT) {
-            take_greater(greatest, rows->format.dim);
+        if (lookup->window->at[greatest->at] != NULL) {
+            take_greater(greatest, greatest->rows + greatest->at * dim, dim);
         }
+        greatest->at++;
     }
     if (!greatest->any) {
-        memset(greatest->values, 0, rows->format.dim * sizeof(float));
+        memset(greatest->values, 0, dim * sizeof(float));
     }
     return 0;
 }
@@ -233,13 +155,21 @@ int protect_max(const struct nb_rows *rows, const struct nb_pool *request,
 {
     uint32_t dim = rows->format.dim;
     struct greatest greatest;
-    uint64_t total = 0;
+    struct lookup *lookup = &greatest.lookup;
+    size_t most = NB_DIM_MAX / dim;
     uint8_t *to = out;
-    size_t first = 0;
 
+    int rv = lookup_ids(lookup, NULL, rows, &request->ids, &request->unseen,
+                        NB_FP32);
+    if (rv != 0) {
+        return rv;
+    }
+    if (lookup->source.window_ids > most) {
+        lookup->source.window_ids = most;
+    }
+    lookup->unseen = 0;
     for (size_t b = 0; b < request->n_bags; b++) {
-        int rv = run_bag(rows, request, first, request->lengths[b], &greatest,
-                         &total);
+        rv = run_bag(&greatest, dim, request->lengths[b]);
         if (rv != 0) {
             return rv;
         }
@@ -247,8 +177,7 @@ int protect_max(const struct nb_rows *rows, const struct nb_pool *request,
             store_value(to, request->dtype, j, greatest.values[j]);
         }
         to += dim * nb_dtype_bytes(request->dtype);
-        first += request->lengths[b];
     }
-    *unseen = total;
+    *unseen = lookup->unseen;
     return 0;
 }

@@ -3,7 +3,7 @@
 
 /*
  * Protected rows in requests. In a sum such a row is followed by its residual
- * row; whatever else is asked of tables that have some is made of sums.
+ * row; the value of the row is the sum of the two, in lookups and for max.
  */
 #ifndef NB_QUANT_PROTECT_H
 #define NB_QUANT_PROTECT_H
@@ -22,12 +22,7 @@ bool protect_good(const struct nb_rows *rows, size_t row_bytes);
 /* Residual row of the row that stands at `at`; NULL if that has none. */
 const uint8_t *protect_residual(const struct nb_rows *rows, const uint8_t *at);
 
-/* nb_lookup(), nb_decode() and the greatest of nb_pool() of rows with protected
- * ones; arguments are good, but for what nb_pool() checks. */
-int protect_lookup(const struct nb_rows *rows, const struct nb_lookup *request,
-                   void *out, uint64_t *unseen);
-int protect_decode(const struct nb_rows *rows, uint64_t first, size_t n_rows,
-                   uint32_t dtype, void *out);
+/* The greatest of nb_pool() of rows with protected ones; arguments are good. */
 int protect_max(const struct nb_rows *rows, const struct nb_pool *request,
                 void *out, uint64_t *unseen);
 
