@@ -196,6 +196,7 @@ static int init_loop(struct server *server, unsigned index,
 static int start_loops(struct server *server, struct catalog *catalog,
                        struct nb_errctx *err)
 {
+    server->common.loops = server->loops;
     for (unsigned i = 0; i < server->n_loops; i++) {
         int rv = init_loop(server, i, catalog);
         if (rv == 0) {
@@ -212,6 +213,7 @@ static int start_loops(struct server *server, struct catalog *catalog,
                            server->n_loops, nb_strerror(rv));
         }
         server->n_started++;
+        atomic_store(&server->common.n_loops, server->n_started);
     }
     return 0;
 }

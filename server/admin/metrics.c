@@ -147,6 +147,13 @@ static void put_loops(struct text_buf *text,
                        "nibble_loop_busy_seconds_total{loop=\"%u\"} %.9g\n", i,
                        (double)turns.sum_ns / NS_A_SECOND);
     }
+    head(text, "nibble_loop_connections", "gauge",
+         "Connections open now, by the loop that serves them.");
+    for (unsigned i = 0; i < common->n_loops; i++) {
+        text_buf_print(
+            text, "nibble_loop_connections{loop=\"%u\"} %llu\n", i,
+            (unsigned long long)counter_get(&common->counters[i].connections));
+    }
     head(text, "nibble_loop_turn_duration_seconds", "histogram",
          "Turns of the loops: as long as a request may have waited.");
     put_histogram(text, "nibble_loop_turn_duration_seconds", "",

@@ -25,14 +25,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/net/processor.h"
 #include "server/request/cold_read.h"
 #include "server/request/turns.h"
-
-enum loop_order {
-    LOOP_RUN,
-    LOOP_DRAIN,
-    LOOP_STOP
-};
 
 /* Connections taken at a time, before those that are open get their turn. */
 #define ACCEPT_BATCH 64
@@ -70,6 +65,7 @@ static void on_conn_closed(struct conn *conn)
     }
     free(conn);
     atomic_fetch_sub_explicit(&loop->common->n_conns, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&loop->n_own, 1, memory_order_relaxed);
     counter_add(&loop->service.counters->connections, UINT64_MAX); /* -1 */
     maybe_finish(loop);
 }
@@ -148,7 +144,30 @@ static void log_accept(struct loop *loop, int rv)
     }
 }
 
-/* Takes one connection from the queue; -errno: -EAGAIN if there is none. */
+/* Serves a connection in the memory of `conn`; takes both. */
+static int open_conn(struct loop *loop, struct conn *conn,
+                     const struct accepted *accepted)
+{
+    int rv = conn_init(conn, &loop->uv, accepted->is_unix, &loop->service);
+    if (rv != 0) {
+        free(conn);
+        close(accepted->fd);
+        atomic_fetch_sub_explicit(&loop->n_own, 1, memory_order_relaxed);
+        return rv;
+    }
+    start_tick(loop);
+    rv = accepted->is_unix ? uv_pipe_open(&conn->io.pipe, accepted->fd)
+                           : uv_tcp_open(&conn->io.tcp, accepted->fd);
+    if (rv != 0) {
+        close(accepted->fd);
+    }
+    begin_conn(loop, conn); /* without a descriptor it cannot be read from */
+    return 0;
+}
+
+/* Takes one connection from the queue; -errno: -EAGAIN if there is none. The
+ * kernel spreads connections over the listeners by a hash, so that of a few
+ * most may come to one loop: it gives what others have fewer of. */
 static int accept_conn(struct listener *listener)
 {
     struct loop *loop = listener->loop;
@@ -156,25 +175,20 @@ static int accept_conn(struct listener *listener)
     if (conn == NULL) {
         return -ENOMEM;
     }
-    int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    int rv =
-        fd < 0 ? -errno
-               : conn_init(conn, &loop->uv, listener->is_unix, &loop->service);
-    if (rv != 0) {
+    const struct accepted accepted = {
+        accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC),
+        listener->is_unix};
+    if (accepted.fd < 0) {
+        int rv = -errno;
         free(conn);
-        if (fd >= 0) {
-            close(fd);
-        }
         return rv;
     }
-    start_tick(loop);
-    rv = listener->is_unix ? uv_pipe_open(&conn->io.pipe, fd)
-                           : uv_tcp_open(&conn->io.tcp, fd);
-    if (rv != 0) {
-        close(fd);
+    if (!loop->draining && handover_give(loop, &accepted)) {
+        free(conn);
+        return 0;
     }
-    begin_conn(loop, conn); /* without a descriptor it cannot be read from */
-    return 0;
+    atomic_fetch_add_explicit(&loop->n_own, 1, memory_order_relaxed);
+    return open_conn(loop, conn, &accepted);
 }
 
 /* Is it the one connection that failed, rather than the server? */
@@ -337,10 +351,31 @@ void loop_await_switch(struct loop *loop)
     uv_mutex_unlock(&loop->lock);
 }
 
+/* Without memory the connection is dropped; its peer may come again. */
+static void take_given(struct loop *loop)
+{
+    struct accepted accepted;
+    bool more = true;
+    while (more) {
+        uv_mutex_lock(&loop->lock);
+        more = handover_take(&loop->given, &accepted);
+        uv_mutex_unlock(&loop->lock);
+        struct conn *conn = more ? malloc(sizeof(*conn)) : NULL;
+        if (conn != NULL) {
+            open_conn(loop, conn, &accepted);
+        } else if (more) {
+            log_accept(loop, -ENOMEM);
+            close(accepted.fd);
+            atomic_fetch_sub_explicit(&loop->n_own, 1, memory_order_relaxed);
+        }
+    }
+}
+
 static void on_wake(uv_async_t *async)
 {
     struct loop *loop = async->data;
     take_next(loop);
+    take_given(loop);
     int order = atomic_load(&loop->order);
     if (order != LOOP_RUN && !loop->draining) {
         drain(loop);
@@ -383,6 +418,13 @@ static void run(struct loop *loop)
 static void thread_main(void *arg)
 {
     struct loop *loop = arg;
+    int rv = loop->service.options->pin_loops != 0
+                 ? processor_pin(loop->service.loop)
+                 : 0;
+    if (rv < 0) {
+        log_error("pin", "loop=%u why=\"%s\"", loop->service.loop,
+                  nb_strerror(rv));
+    }
     run(loop);
     loop->common->stopped(loop->common->stopped_arg);
 }
@@ -394,6 +436,10 @@ int loop_start(struct loop *loop)
 
 static void free_loop(struct loop *loop)
 {
+    struct accepted accepted;
+    while (handover_take(&loop->given, &accepted)) {
+        close(accepted.fd);
+    }
     catalog_unref(loop->next);
     service_fini(&loop->service);
     uv_cond_destroy(&loop->switched);

@@ -9,11 +9,18 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "server/net/conn.h"
 #include "server/log/log.h"
+#include "server/net/conn.h"
+#include "server/net/handover.h"
 #include "server/request/service.h"
 
 struct loop;
+
+enum loop_order {
+    LOOP_RUN,
+    LOOP_DRAIN,
+    LOOP_STOP
+};
 
 /* Called from the thread of the loop, the last thing it does. */
 typedef void loop_stopped_cb(void *arg);
@@ -32,6 +39,8 @@ struct loop_common {
     uint64_t max_conns;       /* for which there are descriptors, too */
     uint64_t max_refusals;    /* connections beyond, that are told so */
     _Atomic uint64_t n_conns; /* open now, over all loops */
+    struct loop *loops;       /* the first n_loops run */
+    _Atomic unsigned n_loops;
     _Atomic uint64_t next_conn_id;
     loop_stopped_cb *stopped;
     void *stopped_arg;
@@ -45,9 +54,11 @@ struct loop {
     uv_prepare_t waiting; /* a turn is over */
     uv_idle_t busy;       /* large requests wait: sockets are only looked at */
     uv_thread_t thread;
-    uv_mutex_t lock;    /* guards `next` and `alive`, and so the use of wake */
-    uv_cond_t switched; /* `next` was taken, or the loop is not alive */
-    struct catalog *next; /* a reference; under `lock` */
+    uv_mutex_t lock; /* guards `next`, `given`, `alive`; so the use of wake */
+    uv_cond_t switched;     /* `next` was taken, or the loop is not alive */
+    struct catalog *next;   /* a reference; under `lock` */
+    struct handover given;  /* connections from other loops; under `lock` */
+    _Atomic uint64_t n_own; /* connections open, or given */
     bool alive;
     _Atomic int order; /* what wake tells: enum loop_order */
     struct loop_common *common;

@@ -5,17 +5,12 @@
 
 #include "proto/rpc_code.h"
 
-static uint64_t load(const _Atomic uint64_t *counter)
-{
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
 static void add_one(const struct counters *from, struct totals *to)
 {
     for (size_t i = 0; i < N_METHODS; i++) {
-        to->methods[i].requests += load(&from->methods[i].requests);
+        to->methods[i].requests += counter_get(&from->methods[i].requests);
         for (size_t code = 0; code < N_CODES; code++) {
-            uint64_t n = load(&from->methods[i].codes[code]);
+            uint64_t n = counter_get(&from->methods[i].codes[code]);
             to->methods[i].codes[code] += n;
             to->methods[i].errors += code != 0 ? n : 0;
             to->methods[i].expired += code == RPC_DEADLINE_EXCEEDED ? n : 0;
@@ -23,7 +18,7 @@ static void add_one(const struct counters *from, struct totals *to)
         durations_sum(&from->methods[i].latency, &to->methods[i].latency);
     }
     durations_sum(&from->turns, &to->turns);
-#define COUNTER(name) to->name += load(&from->name);
+#define COUNTER(name) to->name += counter_get(&from->name);
     COUNTER_MAP(COUNTER)
 #undef COUNTER
 }

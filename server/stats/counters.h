@@ -62,6 +62,12 @@ struct totals {
     struct duration_totals turns;
 };
 
+/* By any thread. */
+static inline uint64_t counter_get(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
 /* By the one thread that writes this counter, so no locked instruction. */
 static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
 {

@@ -101,6 +101,18 @@ class AdminTest(nibble_test.TestCase):
         self.assertEqual(status, 409)
         self.assertIn("not a repository", body)
 
+    def test_connections_are_spread_evenly(self):
+        server = self.serve({"t": self.table}, "--loops", "4", "--admin",
+                            "127.0.0.1:0")
+        peers = []
+        for n in range(1, 17):
+            peers.append(self.connect(server))
+            self.assertEqual(peers[-1].status().connections, n)
+            counts = [v for name, v in metrics(server).items()
+                      if name.startswith("nibble_loop_connections{")]
+            self.assertEqual(sum(counts), n)
+            self.assertLessEqual(max(counts) - min(counts), 1, counts)
+
     def test_metrics_count(self):
         server = self.serve_admin(loops=2)
         peer = self.connect(server)

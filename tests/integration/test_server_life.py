@@ -160,7 +160,7 @@ class Life(nibble_test.TestCase):
 
     def test_address_file_goes_with_its_server(self):
         first = self.start(loops=0)
-        self.assertNotIn("loops=0", first.log())
+        self.assertNotIn(" loops=0", first.log())
         self.assertRegex(first.log(), r"event=start .*loops=[1-9]")
         first.stop()
         self.assertFalse(os.path.exists(first.address_file))

@@ -43,6 +43,23 @@ class Ops(nibble_test.TestCase):
             self.assertRegex(event["ts"], r"^\d{4}-\d\d-\d\dT[\d:.]+Z$")
             self.assertIn(event["level"], ("info", "error"))
 
+    # ---- loops ------------------------------------------------------------
+
+    def test_pinned_loops(self):
+        cpus = sorted(os.sched_getaffinity(0))
+        if len(cpus) < 2:
+            self.skipTest("a processor, or none")
+
+        def bound_to_one(server):
+            tasks = "/proc/%d/task" % server.process.pid
+            sets = [os.sched_getaffinity(int(t)) for t in os.listdir(tasks)]
+            return sorted(cpu for one in sets if len(one) == 1 for cpu in one)
+
+        server = self.start("--loops", "2", "--pin-loops", "1")
+        wait_for(lambda: bound_to_one(server) == cpus[:2], "loops are pinned")
+        self.connect(server).status()
+        self.assertEqual(bound_to_one(self.start("--loops", "2")), [])
+
     # ---- slow requests ----------------------------------------------------
 
     def slow_lines(self, server):
