@@ -232,6 +232,55 @@ class Values(nibble_test.TestCase):
         self.assertEqual(values[1].tobytes(),
                          self.rows["narrow"][2].tobytes())
 
+    # ---- beside PyTorch ---------------------------------------------------
+
+    def test_sums_of_golden_bags(self):
+        """The bags of golden/embedding_bag_4bit.txt, of the same packed rows,
+        to the rounding of fp32: our order of operations differs."""
+        rows, bags = golden_bags()
+        source = nibble_test.scratch_path(".txt")
+        with open("tests/data/glove-6B-50d-head.txt") as all_words, \
+                open(source, "w") as some:
+            some.writelines(list(all_words)[0:2444:97])
+        path = nibble_test.scratch_path(".nbt")
+        nibble_test.nibble("quantize", "--input", source, "--output", path,
+                           "--search", "asym")
+        packed = nibble_test.scratch_path(".bin")
+        nibble_test.nibble("export", path, "--format", "fbgemm", "--output",
+                           packed)
+        with open(packed, "rb") as file:
+            self.assertEqual(file.read()[-len(rows):], rows)
+        peer = self.connect(self.serve({"bags": path}))
+        for ids, weights, sums in bags:
+            request = pb.PoolRequest()
+            request.features.add(table="bags", ids=ids, lengths=[len(ids)],
+                                 weights=weights, pooling=SUM)
+            block, = peer.call(POOL, request).blocks().blocks
+            got = block_values(block)[0]
+            room = 1e-6 * max(1, len(ids)) * max(1, abs(sums).max())
+            self.assertLess(abs(got - sums).max(), room, ids)
+
+
+def golden_bags():
+    """Bytes of all rows, and ids, weights and sums of each bag."""
+    rows, bags = b"", []
+
+    def floats(text):
+        bits = [] if text in "-." else [int(w, 16) for w in text.split(",")]
+        return numpy.array(bits, dtype=numpy.uint32).view(numpy.float32)
+
+    with open("tests/golden/embedding_bag_4bit.txt") as lines:
+        for line in lines:
+            words = line.split()
+            if words[0] == "row":
+                rows += bytes.fromhex(words[1])
+            elif words[0] == "bag":
+                ids = [] if words[1] == "." else words[1].split(",")
+                bags.append(([int(i) for i in ids], floats(words[2]),
+                             floats(words[3])))
+    assert len(bags) >= 10
+    return rows, bags
+
 
 if __name__ == "__main__":
     nibble_test.main()
