@@ -162,22 +162,29 @@ class FilesTest(unittest.TestCase):
 
     def test_sources_that_are_refused(self):
         self.refuses("/no/such/file", "No such file")
-        self.refuses(write(""))
+        self.refuses(write(""), "not recognized")
         self.refuses(write("hello"), "not recognized", "--format: npy, npz,")
         self.refuses(self.glove, "a quantized table", "'nibble export'")
-        self.refuses(write("a 1 2 3\nb 1 2\n"), "2")
-        self.refuses(write("a 1 2 3\nb 1 x 3\n"), "2")
+        self.refuses(write("a 1 2 3\nb 1 2\n"),
+                     "line 2 has 2 values, line 1 has 3")
+        self.refuses(write("a 1 2 3\nb 1 x 3\n"),
+                     "line 2, field 3: 'x' is not a number")
         fine = "{'descr': '<f4', 'fortran_order': %s, 'shape': %s, }"
-        self.refuses(write(npy(fine % ("False", "(3, 4)"), bytes(47))))
-        self.refuses(write(npy(fine % ("False", "(0, 4)"))))
-        self.refuses(write(npy(fine % ("False", "(3, 0)"))))
-        self.refuses(write(npy(fine % ("True", "(3, 4)"), bytes(48))))
-        self.refuses(write(npy(fine % ("False", "(48,)"), bytes(192))))
-        self.refuses(write(npy(fine % ("False", "(-3, 4)"), bytes(48))))
-        self.refuses(write(npy(fine % ("False", "(%d, 4)" % 2 ** 62))))
+        self.refuses(write(npy(fine % ("False", "(3, 4)"), bytes(47))),
+                     "says 3 x 4 values of 4 bytes, file has 47")
+        self.refuses(write(npy(fine % ("False", "(0, 4)"))), ": no rows")
+        self.refuses(write(npy(fine % ("False", "(3, 0)"))), "0 columns")
+        self.refuses(write(npy(fine % ("True", "(3, 4)"), bytes(48))),
+                     "Fortran order")
+        self.refuses(write(npy(fine % ("False", "(48,)"), bytes(192))),
+                     "a table needs two, rows and columns")
+        self.refuses(write(npy(fine % ("False", "(-3, 4)"), bytes(48))),
+                     "expected a length")
+        self.refuses(write(npy(fine % ("False", "(%d, 4)" % 2 ** 62))),
+                     "file has 0 bytes of data")
         self.refuses(write(npy(fine.replace("<f4", "<i4") %
                                ("False", "(3, 4)"), bytes(48))), "i4")
-        self.refuses(write(npy("not a dict", bytes(48))))
+        self.refuses(write(npy("not a dict", bytes(48))), "expected '{'")
 
     def test_outputs_that_cannot_be(self):
         for output in ("/no/such/directory/a.nbt", "/proc/a.nbt",

@@ -123,12 +123,16 @@ class Life(nibble_test.TestCase):
             good = file.read()
         flipped = bytearray(good)
         flipped[9] ^= 1
-        for content in (b"", b"hello\n" * 1000, good[:100], good[:-1],
-                        bytes(flipped)):
+        for content, why in (
+                (b"", "the file is empty"),
+                (b"hello\n" * 1000, "not a nibble table file"),
+                (good[:100], "file has 100"),
+                (good[:-1], "file has %d" % (len(good) - 1)),
+                (bytes(flipped), "format version 257")):
             path = scratch_path(".nbt")
             with open(path, "wb") as file:
                 file.write(content)
-            self.fails(1, "--table", "t=" + path, words=[path])
+            self.fails(1, "--table", "t=" + path, words=[path, why])
         self.fails(1, "--table", "t=/no/such/file",
                    words=["/no/such/file", "No such file"])
         self.fails(1, "--table", "t=" + os.path.dirname(self.table),
