@@ -135,15 +135,15 @@ static void store_line(const struct rows16 *rows, uint32_t scales, bool books,
     float limit = scales == NB_SCALES_FP16 ? 65504.0f : 0x1p126f;
 
     for (size_t l = 0; l < LANES; l++) {
-        float scale = line->scale.of[l] < limit ? line->scale.of[l] : limit;
-        float bias = line->bias.of[l] + rows->middle.of[l];
+        float scale = line16_scale(line, rows, l);
+        float bias = line16_bias(line, rows, l);
+        scale = scale < limit ? scale : limit;
         bias = bias < limit ? bias : limit;
         bias = bias > -limit ? bias : -limit;
-        line->scale.of[l] =
-            books ? q4_shared_float_of_bits(
-                        q4_shared_bits_of_scale(scale, scales), scales)
-                  : number_round(scale, scales);
-        line->bias.of[l] = number_round(bias, scales) - rows->middle.of[l];
+        scale = books ? q4_shared_float_of_bits(
+                            q4_shared_bits_of_scale(scale, scales), scales)
+                      : number_round(scale, scales);
+        line16_set(line, rows, l, scale, number_round(bias, scales));
     }
 }
 
@@ -199,6 +199,7 @@ static void put_row(const struct rows16 *rows, size_t lane,
 {
     const float *x = rows16_row(rows, lane);
     float middle = rows->middle.of[lane];
+    float per_unit = rows->per_unit.of[lane];
     float bias = choice->line.bias.of[lane];
     float inverse = 1 / choice->line.scale.of[lane];
     uint8_t codes[SPAN];
@@ -206,7 +207,8 @@ static void put_row(const struct rows16 *rows, size_t lane,
     for (uint32_t begin = 0; begin < rows->dim; begin += SPAN) {
         uint32_t n = rows->dim - begin < SPAN ? rows->dim - begin : SPAN;
         for (uint32_t j = 0; j < n; j++) {
-            float t = ((x[begin + j] - middle) - bias) * inverse;
+            float value = (x[begin + j] - middle) * per_unit;
+            float t = (value - bias) * inverse;
             unsigned code = 0;
 #pragma GCC unroll 15
             for (size_t i = 0; i + 1 < LEVELS; i++) {
@@ -220,7 +222,7 @@ static void put_row(const struct rows16 *rows, size_t lane,
         }
     }
     number_put(row + q4_code_bytes(format->dim), format->scales, 1,
-               bias + middle);
+               line16_bias(&choice->line, rows, lane));
 }
 
 static void put_scale(const struct nb_format *format, float scale,
@@ -256,7 +258,7 @@ void ENCODE_NAME(const struct nb_format *format, const struct nb_params *params,
             uint32_t book = (uint32_t)choice.book.of[l];
             uint8_t *row = rows + (done + l) * stride;
             put_row(&group, l, format, &books[book], &choice, row);
-            put_scale(format, choice.line.scale.of[l], book, row);
+            put_scale(format, line16_scale(&choice.line, &group, l), book, row);
         }
     }
 }

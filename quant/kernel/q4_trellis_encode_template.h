@@ -266,12 +266,13 @@ static void store_line(const struct rows16 *rows, uint32_t scales,
     float limit = scales == NB_SCALES_FP16 ? 65504.0f : 0x1p126f;
 
     for (size_t l = 0; l < LANES; l++) {
-        float scale = line->scale.of[l] < limit ? line->scale.of[l] : limit;
-        float bias = line->bias.of[l] + rows->middle.of[l];
+        float scale = line16_scale(line, rows, l);
+        float bias = line16_bias(line, rows, l);
+        scale = scale < limit ? scale : limit;
         bias = bias < limit ? bias : limit;
         bias = bias > -limit ? bias : -limit;
-        line->scale.of[l] = number_round(scale, scales);
-        line->bias.of[l] = number_round(bias, scales) - rows->middle.of[l];
+        line16_set(line, rows, l, number_round(scale, scales),
+                   number_round(bias, scales));
     }
 }
 
@@ -324,9 +325,10 @@ void ENCODE_NAME(const struct nb_format *format, const struct nb_params *params,
         for (size_t l = 0; l < n; l++) {
             uint8_t *numbers =
                 output.rows + l * stride + q4_code_bytes(format->dim);
-            number_put(numbers, format->scales, 0, line.scale.of[l]);
+            number_put(numbers, format->scales, 0,
+                       line16_scale(&line, &group, l));
             number_put(numbers, format->scales, 1,
-                       line.bias.of[l] + group.middle.of[l]);
+                       line16_bias(&line, &group, l));
         }
     }
 }

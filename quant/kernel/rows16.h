@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "quant/codec/numbers.h"
+#include "quant/half.h"
 
 #define LANES        16
 #define LANES_INLINE static inline __attribute__((always_inline))
@@ -27,11 +28,15 @@ struct lanes {
     float of[LANES];
 } __attribute__((aligned(64)));
 
-/* Differences from the row's middle, so that sums lose nothing to it. */
+/* Differences from the row's middle, so that sums lose nothing to it, in units
+ * of a power of two, which is exact: squares of very great or small ones would
+ * not be fp32. */
 struct rows16 {
     struct lanes x[SPAN]; /* of columns begin .. begin + n */
     struct lanes middle;
-    struct lanes least; /* of all columns, less the middle */
+    struct lanes unit;
+    struct lanes per_unit; /* 1 / unit */
+    struct lanes least;    /* of all columns, less the middle, in units */
     struct lanes greatest;
     struct lanes sum;
     struct lanes deviation;
@@ -59,9 +64,26 @@ static inline void rows16_load(struct rows16 *rows, uint32_t begin)
     for (size_t l = 0; l < LANES; l++) {
         const float *x = rows16_row(rows, l) + begin;
         for (uint32_t j = 0; j < rows->n; j++) {
-            rows->x[j].of[l] = x[j] - rows->middle.of[l];
+            rows->x[j].of[l] =
+                (x[j] - rows->middle.of[l]) * rows->per_unit.of[l];
         }
     }
+}
+
+/* Rows within these have a unit of 1: errors and sums of squares are normal. */
+#define UNIT_LEAST    0x1p-30f
+#define UNIT_GREATEST 0x1p50f
+
+LANES_INLINE void rows16_unit(struct rows16 *rows, size_t lane, float greatest)
+{
+    uint32_t exponent = float_bits(greatest) >> 23;
+    exponent = exponent < 1 ? 1 : exponent > 253 ? 253 : exponent;
+    if (greatest == 0 ||
+        (greatest >= UNIT_LEAST && greatest <= UNIT_GREATEST)) {
+        exponent = 127;
+    }
+    rows->unit.of[lane] = float_from_bits(exponent << 23);
+    rows->per_unit.of[lane] = float_from_bits((254 - exponent) << 23);
 }
 
 LANES_INLINE void rows16_span(struct rows16 *rows)
@@ -75,8 +97,11 @@ LANES_INLINE void rows16_span(struct rows16 *rows)
             greatest = x[j] > greatest ? x[j] : greatest;
         }
         rows->middle.of[l] = least / 2 + greatest / 2;
-        rows->least.of[l] = least - rows->middle.of[l];
-        rows->greatest.of[l] = greatest - rows->middle.of[l];
+        least -= rows->middle.of[l];
+        greatest -= rows->middle.of[l];
+        rows16_unit(rows, l, greatest);
+        rows->least.of[l] = least * rows->per_unit.of[l];
+        rows->greatest.of[l] = greatest * rows->per_unit.of[l];
     }
 }
 
@@ -89,6 +114,10 @@ LANES_INLINE void rows16_plain(struct rows16 *rows, const float *x, size_t n,
     rows->n_rows = n;
     rows->n = 0;
     memset(&rows->middle, 0, sizeof(rows->middle));
+    for (size_t l = 0; l < LANES; l++) {
+        rows->unit.of[l] = 1;
+        rows->per_unit.of[l] = 1;
+    }
 }
 
 /* As rows16_plain(), less the middles, and with what is said of all columns. */
@@ -118,11 +147,33 @@ LANES_INLINE void rows16_init(struct rows16 *rows, const float *x, size_t n,
     rows->sum = sum;
 }
 
-/* scale x level + bias, of each lane; the bias is relative to the middle. */
+/* scale x level + bias, of each lane, in its units; the bias is relative to the
+ * middle. */
 struct line16 {
     struct lanes scale;
     struct lanes bias;
 };
+
+LANES_INLINE float line16_scale(const struct line16 *line,
+                                const struct rows16 *rows, size_t lane)
+{
+    return line->scale.of[lane] * rows->unit.of[lane];
+}
+
+LANES_INLINE float line16_bias(const struct line16 *line,
+                               const struct rows16 *rows, size_t lane)
+{
+    return line->bias.of[lane] * rows->unit.of[lane] + rows->middle.of[lane];
+}
+
+/* The scale and bias that a row has in the end. */
+LANES_INLINE void line16_set(struct line16 *line, const struct rows16 *rows,
+                             size_t lane, float scale, float bias)
+{
+    float per_unit = rows->per_unit.of[lane];
+    line->scale.of[lane] = scale * per_unit;
+    line->bias.of[lane] = (bias - rows->middle.of[lane]) * per_unit;
+}
 
 /* The line for levels of rows of mean 0 and deviation 1, `part` as wide. */
 LANES_INLINE void line16_of_moments(const struct rows16 *rows, float part,
