@@ -10,6 +10,8 @@ ifeq ($(origin CC),default)
 CC         := gcc
 endif
 AR         ?= ar
+LD         ?= ld
+OBJCOPY    ?= objcopy
 PKG_CONFIG ?= pkg-config
 PYTHON     ?= /usr/bin/python3
 CFLAGS     ?=
@@ -174,6 +176,19 @@ $(BUILD)/%.a: $(BUILD)/.sources
 	$(call say,AR)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $(filter %.o,$^)
+
+# For those who link them: one object, in which only the public names are left.
+INSTALLED := $(BUILD)/install/libnibble.a $(BUILD)/install/libnibble-client.a
+$(BUILD)/install/libnibble.a: $(QUANT_OBJ)
+$(BUILD)/install/libnibble-client.a: $(CLIENT_OBJ) $(PROTO_OBJ)
+$(INSTALLED): $(BUILD)/.sources
+	@mkdir -p $(@D)
+	$(call say,AR)
+	$(Q)$(LD) -r -o $@.o $(filter %.o,$^)
+	$(Q)$(OBJCOPY) --localize-hidden $@.o
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $@.o
+	@rm -f $@.o
 
 # clang leaves the sanitizers' runtime undefined in shared libraries.
 comma := ,
@@ -430,7 +445,7 @@ PC_SED := sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
           -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|'
 
 ## install: to PREFIX (/usr/local), below DESTDIR
-install: all
+install: all $(INSTALLED)
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(INCLUDEDIR) \
 	    $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(MANDIR)/man3 \
 	    $(DESTDIR)$(MANDIR)/man8
@@ -439,7 +454,7 @@ install: all
 	install -m 644 quant/nibble.h client/lib/nibble_client.h \
 	    $(DESTDIR)$(INCLUDEDIR)
 	install -m 644 client/lib/nibble_client.3 $(DESTDIR)$(MANDIR)/man3
-	install -m 644 $(LIB).a $(CLIENT_LIB).a $(DESTDIR)$(LIBDIR)
+	install -m 644 $(INSTALLED) $(DESTDIR)$(LIBDIR)
 	install -m 755 $(LIB).so.$(VERSION) $(CLIENT_LIB).so.$(VERSION) \
 	    $(DESTDIR)$(LIBDIR)
 	for lib in libnibble libnibble-client; do \

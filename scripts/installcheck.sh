@@ -39,6 +39,18 @@ export PKG_CONFIG_SYSROOT_DIR="$stage"
     $(pkg-config --cflags --libs libnibble-client) \
     -Wl,-rpath-link,"$stage/opt/nibble/lib"
 LD_LIBRARY_PATH="$stage/opt/nibble/lib" "$stage/consumer"
+# The archives do as well, and hold no names but the public ones.
+for name in quant/libnibble client/lib/libnibble-client; do
+    nm -g --defined-only "$stage/opt/nibble/lib/${name##*/}.a" |
+        awk 'NF == 3 { print $3 }' | LC_ALL=C sort > "$stage/names"
+    diff "$name.abi" "$stage/names"
+done
+# shellcheck disable=SC2046
+"$cc" -o "$stage/static" "$stage/consumer.c" -I"$stage/opt/nibble/include" \
+    "$stage/opt/nibble/lib/libnibble-client.a" \
+    "$stage/opt/nibble/lib/libnibble.a" \
+    $(pkg-config --libs libuv libprotobuf-c) -lm
+"$stage/static"
 # What is linked to what: the programs to jemalloc, the libraries not.
 for name in libnibble libnibble-client; do
     readelf -d "$stage/opt/nibble/lib/$name.so" > "$stage/dynamic"
