@@ -77,6 +77,18 @@ class FilesTest(unittest.TestCase):
             self.assertIn(words, done.stdout)
         self.assertEqual(done.stderr, "")  # no progress where it is piped
 
+    def test_all_processors_are_used(self):
+        source = scratch_path(".npy")
+        numpy.save(source, nibble_test.random_rows(60000, 16))
+
+        def threads(*options):
+            done = nibble("quantize", "--codec", "q4", "--search", "asym",
+                          "--input", source, "--output", scratch_path(".nbt"),
+                          "--json", *options)
+            return json.loads(done.stdout)["threads"]
+        self.assertEqual(threads(), min(8, len(os.sched_getaffinity(0))))
+        self.assertEqual(threads("--threads", "1"), 1)
+
     def test_quantize_json(self):
         output = scratch_path(".nbt")
         done = nibble("quantize", "--input", GLOVE, "--output", output,
