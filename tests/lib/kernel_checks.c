@@ -233,6 +233,13 @@ static int differs(const struct checks *checks, const struct kernel_job *job,
     return -1;
 }
 
+/* Are all bytes from p to end as they were before? */
+static bool is_untouched(const uint8_t *p, const uint8_t *end)
+{
+    return p >= end ||
+           (*p == SENTINEL && memcmp(p, p + 1, (size_t)(end - p) - 1) == 0);
+}
+
 /* n_out results of width values: ours against the scalar ones, and nothing
  * written before or after, nor between rows of results. */
 static int compare(const struct checks *checks, const struct kernel_job *job,
@@ -247,17 +254,14 @@ static int compare(const struct checks *checks, const struct kernel_job *job,
         if (at < job->width) {
             return differs(checks, job, "not as scalar", i * job->width + at);
         }
-        for (size_t j = used; j < job->out_stride && ours + j < checks->out.end;
-             j++) {
-            if (ours[j] != SENTINEL) {
-                return differs(checks, job, "wrote behind", i * job->width);
-            }
+        const uint8_t *next = ours + job->out_stride;
+        next = next < checks->out.end ? next : checks->out.end;
+        if (!is_untouched(ours + used, next)) {
+            return differs(checks, job, "wrote behind", i * job->width);
         }
     }
-    for (const uint8_t *p = checks->out.start; p < job->out; p++) {
-        if (*p != SENTINEL) {
-            return differs(checks, job, "wrote before", 0);
-        }
+    if (!is_untouched(checks->out.start, job->out)) {
+        return differs(checks, job, "wrote before", 0);
     }
     return 0;
 }
