@@ -29,7 +29,8 @@ const struct option_row auto_codec_rows[AUTO_CODEC_ROWS] = {
      .value = "B",
      .help = "with --codec auto: the most that the table may take, such as "
              "0.6 (default: what rows of q4 take, and 2 % for what rows "
-             "share)"},
+             "share). Not with --keys or --protect, whose bytes it would not "
+             "count"},
     {.name = "objective",
      .type = OPTION_INDEX,
      .offset = AT(objective),

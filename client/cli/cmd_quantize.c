@@ -297,6 +297,15 @@ static bool check_auto(const struct quantize_args *args, int *status)
             args->choice.max_bytes_per_value);
         return false;
     }
+    bool keyed = strcmp(args->keys, "none") != 0;
+    if (args->choice.max_bytes_per_value != NULL &&
+        (keyed || args->protect != NULL)) {
+        *status = command_misused("quantize",
+                                  "--max-bytes-per-value counts no bytes of "
+                                  "--%s; not together",
+                                  keyed ? "keys" : "protect");
+        return false;
+    }
     return true;
 }
 

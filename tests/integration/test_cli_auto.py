@@ -190,6 +190,10 @@ class AutoTest(unittest.TestCase):
                  "'0' is not a number above 0"),
                 (["--codec", "auto", "--max-bytes-per-value", "1x"], "'1x'"),
                 (["--codec", "auto", "--max-bytes-per-value", "inf"], "'inf'"),
+                (["--max-bytes-per-value", "1", "--keys", "text"],
+                 "no bytes of --keys"),
+                (["--max-bytes-per-value", "1", "--protect", "w:0.5"],
+                 "no bytes of --protect"),
                 (["--codec", "auto", "--objective", "speed"], "no 'speed'")):
             done = nibble("quantize", "--input", GLOVE, "--output",
                           "/no/such/a.nbt", *options, check=False)
