@@ -377,6 +377,12 @@ static int check_counts(const struct table_header *header,
                            HEADER_SECTIONS);
         }
     }
+    if (counts[SECTION_KEYS] > 0 && counts[SECTION_PROTECTED] > 0) {
+        return nb_fail(check.err, NB_ERR_FORMAT,
+                       "%s: a key index and protected rows (header, offset "
+                       "%d): no table has both",
+                       check.name, HEADER_SECTIONS);
+    }
     size_t row_bytes;
     if (counts[SECTION_KEYS] > 0 &&
         nb_row_bytes(&header->format, &row_bytes) == 0 &&

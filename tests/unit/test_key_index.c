@@ -4,6 +4,7 @@
 /* Keyed table files: what is in them, and broken ones. */
 #include <check.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +142,41 @@ START_TEST(fields_are_checked)
     fix_checksums(&file, SECTION_KEYS);
     assert_refused(&file, fields[_i].rv, "key index section at ");
     assert_refused(&file, fields[_i].rv, fields[_i].words);
+    free(file.at);
+}
+END_TEST
+
+/* A section of one protected row behind the others, as it would be. */
+START_TEST(protected_rows_are_refused)
+{
+    struct bytes file = whole_file();
+    size_t blocks = (N_KEYS + NB_PROTECTED_ROWS - 1) / NB_PROTECTED_ROWS *
+                    sizeof(struct nb_protected_block);
+    size_t row_bytes =
+        get_u64(file.at + HEADER_STRIDE) - NB_KEY_BYTES; /* side by side */
+    size_t begin = (file.n + 7) / 8 * 8;
+    size_t end = begin + blocks + row_bytes;
+    uint32_t n_sections = get_u32(file.at + HEADER_N_SECTIONS);
+    uint8_t *at = calloc(1, end);
+    ck_assert_ptr_nonnull(at);
+    memcpy(at, file.at, file.n);
+    free(file.at);
+    file = (struct bytes){at, end};
+
+    uint8_t *entry = at + HEADER_SECTIONS + n_sections * (size_t)SECTION_BYTES;
+    put_u32(entry + SECTION_KIND, SECTION_PROTECTED);
+    put_u32(entry + SECTION_FLAGS, SECTION_REQUIRED);
+    put_u64(entry + SECTION_OFFSET, begin);
+    put_u64(entry + SECTION_LENGTH, end - begin);
+    put_u32(at + HEADER_N_SECTIONS, n_sections + 1);
+    put_u32(at + HEADER_BYTES, get_u32(at + HEADER_BYTES) + SECTION_BYTES);
+    put_u64(at + HEADER_FILE_BYTES, end);
+    at[begin + offsetof(struct nb_protected_block, bits)] = 1;
+    for (size_t b = 1; b < blocks / sizeof(struct nb_protected_block); b++) {
+        put_u64(at + begin + b * sizeof(struct nb_protected_block), 1);
+    }
+    fix_checksums(&file, SECTION_PROTECTED);
+    assert_refused(&file, NB_ERR_FORMAT, "no table has both");
     free(file.at);
 }
 END_TEST
@@ -330,6 +366,7 @@ static Suite *make_suite(void)
     tcase_add_checked_fixture(tc, setup, scratch_remove);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, checksum_covers_the_index);
+    tcase_add_test(tc, protected_rows_are_refused);
     tcase_add_loop_test(tc, fields_are_checked, 0,
                         sizeof(fields) / sizeof(fields[0]));
     tcase_add_test(tc, full_verification_finds_every_key);
