@@ -242,9 +242,22 @@ static bool is_baseline(const struct auto_options *options,
     return candidate_same(candidate, &baseline);
 }
 
+/* Whether the candidate's rows may have these columns: the list has it with
+ * them, after `i`, where it stands without. */
+static bool may_have_columns(const struct candidate_list *list, size_t i,
+                             enum table_columns columns)
+{
+    struct candidate variant = list->items[i];
+    variant.columns = columns;
+    while (i < list->n && !candidate_same(&list->items[i], &variant)) {
+        i++;
+    }
+    return i < list->n;
+}
+
 /* First round: what can be done with columns, on few rows, by the search of the
- * baseline. What is best for that is taken for all, which leaves a third of the
- * candidates: training some takes seconds. */
+ * baseline. What is best for that is taken for all that can have it, which
+ * leaves a third of the candidates: training some takes seconds. */
 static int choose_columns(const struct auto_options *options, double budget,
                           struct candidate_list *list, struct nb_errctx *err)
 {
@@ -268,7 +281,9 @@ static int choose_columns(const struct auto_options *options, double budget,
     size_t n = 0;
     for (size_t i = 0; i < list->n; i++) {
         const struct candidate *item = &list->items[i];
-        bool fits = bytes_per_value(item) + shared <= budget;
+        bool fits = bytes_per_value(item) + shared <= budget &&
+                    (item->columns != COLUMNS_NONE ||
+                     may_have_columns(list, i, chosen));
         if (item->columns == (fits ? chosen : COLUMNS_NONE) ||
             is_baseline(options, item)) {
             list->items[n++] = *item;

@@ -139,6 +139,12 @@ class AutoTest(unittest.TestCase):
         self.assertEqual(report["codec"], "q8")
         report, _ = quantize(GLOVE, "--max-bytes-per-value", "1.15")
         self.assertNotEqual(report["codec"], "q8")
+        # Those that leave columns as they are stay in the race.
+        report, _ = quantize(GLOVE, "--max-bytes-per-value", "2")
+        tried = {one["codec"] for one in report["auto"]["candidates"]}
+        self.assertIn("fp16", tried)
+        report, _ = quantize(GLOVE, "--max-bytes-per-value", "5")
+        self.assertEqual((report["codec"], report["nl2"]), ("fp32", 0))
         done = nibble("quantize", "--codec", "auto", "--input", GLOVE,
                       "--output", scratch_path(".nbt"),
                       "--max-bytes-per-value", "0.3", check=False)
