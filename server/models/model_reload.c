@@ -216,14 +216,16 @@ static void serve(struct look *look, struct table_set *set, bool pinned,
     }
 }
 
-/* The version to be served is loaded. */
+/* The version to be served is loaded. What failed once may be gone since. */
 static void switch_to(struct look *look, const struct serving *serving)
 {
     const struct catalog_entry *entry = current(look);
     enum catalog_choice choice =
         serving->pinned ? CATALOG_PINNED : CATALOG_LATEST;
+    bool mended = look->n_failed == 0 && look->n_waiting == 0 &&
+                  entry->reload.result == RELOAD_FAILED;
     if (serving->version != table_set_version(entry->tables) ||
-        choice != entry->choice) {
+        choice != entry->choice || mended) {
         struct table_set *set =
             table_set_ref(catalog_entry_version(entry, serving->version));
         serve(look, set, serving->pinned, RELOAD_SWITCHED);

@@ -231,6 +231,23 @@ class BrokenTest(RepoCase):
             self.expect(self.server, 1, 0)
             os.rename(serving, scratch_path(".pin"))
 
+    def test_gone_is_no_failure(self):
+        """What is wrong is said as long as it is, and not after."""
+        os.mkdir(self.path(2))
+        wait_for(lambda: self.reload().result == "failed", "2 fails")
+        loads = self.reload().loads
+        self.publish(1)
+        wait_for(lambda: self.serving(self.server)[0] == 3, "3 is served")
+        os.mkdir(self.path(4))
+        wait_for(lambda: self.reload().result == "failed", "4 fails")
+        os.rmdir(self.path(4))
+        wait_for(lambda: self.reload().result == "switched", "4 is gone")
+        report = self.reload()
+        self.assertEqual((report.version, report.reason, report.loads,
+                          report.failures), (3, "", loads + 1, 2))
+        self.assertIn("event=reload model=m version=3 result=switched",
+                      self.server.log())
+
     def test_tried_once_each(self):
         """A broken version costs a read, not one at every look."""
         shutil.copytree(self.whole, self.path(".broken"))
