@@ -220,6 +220,13 @@ static void print_text(const struct quantize_args *args,
         printf("  zeroed   %s that were NaN or infinite\n",
                text_counted(build->n_nonfinite, "value").text);
     }
+    if (build->n_lost > 0) {
+        printf("  warning  %s lost, zeros would be nearer%s\n",
+               text_counted(build->n_lost, "row").text,
+               build->format.scales == NB_SCALES_FP16
+                   ? ": too small for fp16 scales; try --scales fp32"
+                   : "");
+    }
     printf("  time     %s, %s, %s\n", text_duration(build->seconds).text,
            text_rate(build->n_rows, build->seconds).text,
            text_counted(build->threads, "thread").text);
@@ -238,6 +245,7 @@ static int print_json(const struct quantize_args *args,
     table_report_json(&report, &object);
     json_put(&object, "search", json_string(args->search));
     json_put(&object, "nonfinite_zeroed", json_count(build->n_nonfinite));
+    json_put(&object, "rows_lost", json_count(build->n_lost));
     json_put(&object, "threads", json_count(build->threads));
     json_put(&object, "seconds", json_number(build->seconds));
     if (choice != NULL) {

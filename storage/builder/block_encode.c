@@ -127,6 +127,7 @@ int block_encode(const struct build_job *job, uint64_t first_row, float *values,
         if (rv == 0) {
             nb_row_error(x, decoded, format->dim, &error);
             error_sums_add_row(&result->sums, &error);
+            result->n_lost += error.sq_err > error.sq_x;
         }
     }
     return rv == 0 ? 0

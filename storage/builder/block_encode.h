@@ -14,6 +14,7 @@ struct encode_result {
     struct error_sums sums;
     size_t n_residuals;   /* rows that were protected */
     uint64_t n_nonfinite; /* values that NAN_ZERO set to 0 */
+    uint64_t n_lost;      /* rows of which zeros would have lost less */
 };
 
 /* Encodes n_rows of `values` (which NAN_ZERO changes), the first being row

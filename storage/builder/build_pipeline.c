@@ -141,6 +141,7 @@ static void encode_block(struct build_pipeline *pipeline, uint64_t i,
     if (slot->rv == 0) {
         slot->block.sums = result.sums;
         slot->block.n_nonfinite = result.n_nonfinite;
+        slot->block.n_lost = result.n_lost;
         slot->block.n_residuals = result.n_residuals;
     }
 }

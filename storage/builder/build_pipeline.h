@@ -48,6 +48,7 @@ struct encoded_block {
     bool last; /* no more blocks; n_rows may be 0 */
     struct error_sums sums;
     uint64_t n_nonfinite;
+    uint64_t n_lost;
     uint64_t source_bytes_read; /* when this block was read */
 };
 

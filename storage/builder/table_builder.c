@@ -33,6 +33,7 @@ struct build {
     struct error_sums sums;
     uint64_t n_rows;
     uint64_t n_nonfinite;
+    uint64_t n_lost;
     struct nb_errctx *err;
 };
 
@@ -239,6 +240,7 @@ static int write_rows(struct build *build)
         }
         build->n_rows += block.n_rows;
         build->n_nonfinite += block.n_nonfinite;
+        build->n_lost += block.n_lost;
         error_sums_add(&build->sums, &block.sums);
         show_progress(build, block.source_bytes_read);
     } while (!block.last);
@@ -329,6 +331,7 @@ int table_build(const struct build_options *options,
             .source_bytes = source_bytes(build.source),
             .file_bytes = table_writer_file_bytes(build.writer),
             .n_nonfinite = build.n_nonfinite,
+            .n_lost = build.n_lost,
             .columns = table_params_columns(build.job.params),
             .params_bytes =
                 table_params_any(build.job.params)

@@ -63,6 +63,7 @@ struct build_report {
     uint64_t source_bytes;
     uint64_t file_bytes;
     uint64_t n_nonfinite;       /* values zeroed by NAN_ZERO */
+    uint64_t n_lost;            /* rows of which zeros would lose less */
     enum table_columns columns; /* never COLUMNS_AUTO */
     uint64_t params_bytes;      /* of the parameters section */
     uint64_t keys_bytes;        /* of the key index section */

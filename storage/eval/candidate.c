@@ -3,6 +3,7 @@
 
 #include "storage/eval/candidate.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,12 +64,30 @@ bool candidate_switch_scales(struct candidate *candidate)
     return true;
 }
 
+/* Below it fp16 has fewer than its 11 bits. */
+#define HALF_LEAST 0x1p-14f
+
+/* Whether fp16 scales hold next to nothing of rows as small as these. With
+ * scaled columns rows are not small. */
+static bool underflows(const struct candidate *candidate, const float *extremes)
+{
+    float greatest = 0;
+    for (size_t i = 0; i < 2 * (size_t)candidate->format.dim; i++) {
+        greatest = fmaxf(greatest, fabsf(extremes[i]));
+    }
+    return candidate->format.scales == NB_SCALES_FP16 &&
+           candidate->columns != COLUMNS_SCALE && greatest > 0 &&
+           greatest < HALF_LEAST;
+}
+
 int candidate_fit(struct candidate *candidate, const float *extremes)
 {
     struct candidate other = *candidate;
     size_t at;
     int rv = nb_check_values(&candidate->format, NULL, extremes, 2, &at);
-    if (rv == NB_ERR_OVERFLOW && candidate_switch_scales(&other)) {
+    bool underflow = rv == 0 && underflows(candidate, extremes);
+    if ((underflow || rv == NB_ERR_OVERFLOW) &&
+        candidate_switch_scales(&other)) {
         rv = nb_check_values(&other.format, NULL, extremes, 2, &at);
         if (rv == 0) {
             *candidate = other;

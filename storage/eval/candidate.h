@@ -44,8 +44,8 @@ void candidate_list_fini(struct candidate_list *list);
 struct candidate candidate_baseline(uint32_t dim);
 
 /* Takes the candidate's other scales if those it has do not hold the extremes
- * of a source (2 x dim values) as they are, its columns left aside.
- * NB_ERR_OVERFLOW if none do. */
+ * of a source (2 x dim values) as they are, its columns left aside, or if all
+ * are so small that fp16 underflows. NB_ERR_OVERFLOW if none hold them. */
 int candidate_fit(struct candidate *candidate, const float *extremes);
 
 /* The other type; false if there is none. */

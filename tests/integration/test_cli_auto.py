@@ -173,6 +173,26 @@ class AutoTest(unittest.TestCase):
         report, _ = quantize(saved(rows))
         self.assertEqual(report["scales"], "fp32")
 
+    def test_values_too_small_for_fp16(self):
+        rng = numpy.random.default_rng(3)
+        rows = rng.standard_normal((300, 32)).astype(numpy.float32)
+        source = saved(rows * numpy.float32(1e-7))
+        report, _ = quantize(source)
+        self.assertLess(report["nl2"], 0.1)
+        self.assertEqual(report["rows_lost"], 0)
+        told, _ = quantize(source, "--codec", "q4")
+        self.assertGreater(told["rows_lost"], 0)
+        output = scratch_path(".nbt")
+        text = nibble("quantize", "--input", source, "--output", output,
+                      "--codec", "q4").stdout
+        self.assertIn("lost, zeros would be nearer: too small for fp16", text)
+        told, _ = quantize(source, "--codec", "q4", "--scales", "fp32")
+        self.assertEqual(told["rows_lost"], 0)
+        # A row of noise does not change the scales of a table.
+        rows[7] *= numpy.float32(1e-7)
+        report, _ = quantize(saved(rows))
+        self.assertEqual(report["scales"], "fp16")
+
     def test_values_that_are_not_finite(self):
         rows = nibble_test.random_rows(100, 16)
         rows[50, 3] = numpy.nan
