@@ -4,6 +4,7 @@
 #include "server/request/cold_read.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <uv.h>
 
@@ -11,10 +12,10 @@ struct cold_read {
     uv_work_t work;
     cold_read_fn *done; /* NULL: nobody waits any more */
     void *arg;
-    struct table_set *tables; /* a reference; NULL: not begun */
+    struct table_set *tables; /* a reference */
     size_t n;                 /* pages */
-    uint64_t pages[COLD_PAGES_MAX];
-    const struct table *of[COLD_PAGES_MAX]; /* each is a page of */
+    const struct table **of;  /* each is a page of */
+    uint64_t offsets[];
 };
 
 void cold_read_destroy(struct cold_read *read)
@@ -35,25 +36,43 @@ bool cold_read_is_probing(struct service *service)
 static uint32_t n_stalls;
 
 /* Two more after a stall: what was seen before no longer holds. */
-static uint8_t look_at(uint64_t now_ns)
+static uint16_t look_at(uint64_t now_ns)
 {
     uint64_t n = now_ns / COLD_PROBE_NS +
                  2u * __atomic_load_n(&n_stalls, __ATOMIC_RELAXED);
-    return (uint8_t)(n % UINT8_MAX + 1);
+    return (uint16_t)(n % UINT16_MAX + 1);
 }
 
-static void find_of(struct cold_read *read, const struct feature *feature,
-                    uint8_t look)
+static void find_of(struct cold_pages *pages, const struct feature *feature,
+                    uint16_t look)
 {
     const struct table *table = feature->entry->table;
     if (!table_may_be_cold(table)) {
         return;
     }
-    size_t n = table_find_cold(table, &feature->ids, look,
-                               COLD_PAGES_MAX - read->n, read->pages + read->n);
+    size_t n =
+        table_find_cold(table, &feature->ids, look, COLD_PAGES_MAX - pages->n,
+                        pages->offsets + pages->n);
     for (size_t i = 0; i < n; i++) {
-        read->of[read->n++] = table;
+        pages->of[pages->n++] = table;
     }
+}
+
+/* NULL: no memory. */
+static struct cold_read *make_read(const struct cold_pages *pages,
+                                   struct table_set *tables)
+{
+    size_t n = pages->n;
+    struct cold_read *read =
+        malloc(sizeof(*read) + n * sizeof(pages->offsets[0]) +
+               n * sizeof(pages->of[0]));
+    if (read != NULL) {
+        *read = (struct cold_read){.tables = table_set_ref(tables), .n = n};
+        memcpy(read->offsets, pages->offsets, n * sizeof(pages->offsets[0]));
+        read->of = (const struct table **)(void *)(read->offsets + n);
+        memcpy(read->of, pages->of, n * sizeof(pages->of[0]));
+    }
+    return read;
 }
 
 int cold_read_find(struct call *call, struct table_set *tables,
@@ -64,25 +83,23 @@ int cold_read_find(struct call *call, struct table_set *tables,
         return 0;
     }
     if (service->cold == NULL) {
-        service->cold = calloc(1, sizeof(*service->cold));
+        service->cold = malloc(sizeof(*service->cold));
     }
-    struct cold_read *read = service->cold;
-    if (read == NULL) {
+    struct cold_pages *pages = service->cold;
+    if (pages == NULL) {
         return 0; /* no memory: answered as it is */
     }
-    uint8_t look = look_at(service_turn_ns(service));
-    read->n = 0;
+    uint16_t look = look_at(service_turn_ns(service));
+    pages->n = 0;
     for (size_t i = 0; i < n; i++) {
-        find_of(read, &features[i], look);
+        find_of(pages, &features[i], look);
     }
-    if (read->n == 0) {
+    if (pages->n == 0) {
         return 0;
     }
-    read->tables = table_set_ref(tables);
-    service->cold = NULL;
     service->probe_until_ns = service_turn_ns(service) + COLD_PROBE_NS;
-    call->cold = read;
-    return -1;
+    call->cold = make_read(pages, tables);
+    return call->cold != NULL ? -1 : 0;
 }
 
 /* On a thread of libuv's. */
@@ -95,7 +112,7 @@ static void on_read(uv_work_t *work)
         while (i + n < read->n && read->of[i + n] == read->of[i]) {
             n++;
         }
-        table_read_pages(read->of[i], &read->pages[i], n);
+        table_read_pages(read->of[i], &read->offsets[i], n);
     }
 }
 

@@ -7,8 +7,9 @@
  * libuv's threads, then it is answered as if it had come now.
  *
  * To look for such a page takes a call of the system, which is done only while
- * there is reason to: from the start, after a page was found, and after a turn
- * of the loop that was long and stopped for the disk, for PROBE_NS each. A page
+ * there is reason to: from the start, with a new catalog, after a page was
+ * found, and after a turn of the loop that was long and stopped for the disk,
+ * for PROBE_NS each. A page
  * that was in memory is not asked for again for as long as that, or until a
  * loop stops for the disk.
  * So the first request after a long time with everything in memory may stop
@@ -28,6 +29,13 @@
 #define COLD_STALL_NS  UINT64_C(1000000) /* a turn to look at more closely */
 
 struct cold_read;
+
+/* Where a loop finds pages. */
+struct cold_pages {
+    size_t n;
+    uint64_t offsets[COLD_PAGES_MAX];
+    const struct table *of[COLD_PAGES_MAX]; /* each is a page of */
+};
 
 /* Are requests looked at? */
 bool cold_read_is_probing(struct service *service);

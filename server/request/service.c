@@ -65,6 +65,8 @@ void service_switch(struct service *service, struct catalog *catalog)
     struct catalog *old = service->catalog;
     service->catalog = catalog;
     catalog_unref(old);
+    /* Pages of what is new may have been read by nobody. */
+    service->probe_until_ns = service->now_ns() + COLD_PROBE_NS;
 }
 
 int service_init(struct service *service, const struct service_common *common,
@@ -114,7 +116,7 @@ void service_fini(struct service *service)
     arena_fini(&service->arenas[1]);
     free(service->large);
     free(service->scratch);
-    cold_read_destroy(service->cold);
+    free(service->cold);
 }
 
 uint64_t service_turn_ns(struct service *service)

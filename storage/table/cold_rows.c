@@ -10,7 +10,7 @@
 /* Pages being found. */
 struct finding {
     const struct table_map *map;
-    uint8_t look;
+    uint16_t look;
     size_t max;
     size_t n;
     uint64_t *offsets;
@@ -24,21 +24,21 @@ static void find_page(struct finding *finding, uint64_t offset)
     }
 }
 
-/* A row may stand in two pages. */
+/* Every page of a row, which has one byte at least. */
 static void find_row(struct finding *finding, const uint8_t *at, size_t bytes)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t first = (uint64_t)(at - (const uint8_t *)finding->map->at);
-    uint64_t last = first + bytes - 1;
-    find_page(finding, first);
-    if (last / page != first / page) {
-        find_page(finding, last);
+    uint64_t offset = (uint64_t)(at - (const uint8_t *)finding->map->at);
+    uint64_t end = offset + bytes;
+    while (offset < end) {
+        find_page(finding, offset);
+        offset = (offset / page + 1) * page;
     }
 }
 
 size_t cold_rows_find(const struct table_map *map, const struct nb_rows *rows,
                       const struct key_index *keys, const struct nb_ids *ids,
-                      uint8_t look, size_t max, uint64_t *offsets)
+                      uint16_t look, size_t max, uint64_t *offsets)
 {
     const uint8_t *residual;
     struct finding finding = {map, look, max, 0, offsets};

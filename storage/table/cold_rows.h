@@ -18,6 +18,6 @@
  * many. */
 size_t cold_rows_find(const struct table_map *map, const struct nb_rows *rows,
                       const struct key_index *keys, const struct nb_ids *ids,
-                      uint8_t look, size_t max, uint64_t *offsets);
+                      uint16_t look, size_t max, uint64_t *offsets);
 
 #endif

@@ -48,7 +48,7 @@ int table_map_file(int fd, size_t n, struct table_map *map)
         .bytes = n,
         .fd = kept,
         .owned = fstat(kept, &stat) == 0 && geteuid() == stat.st_uid,
-        .seen = calloc(n / (size_t)sysconf(_SC_PAGESIZE) + 1, 1),
+        .seen = calloc(n / (size_t)sysconf(_SC_PAGESIZE) + 1, sizeof(uint16_t)),
     };
     return 0;
 }
@@ -237,11 +237,11 @@ static bool ask(const struct table_map *map, uint64_t offset, size_t page)
 }
 
 bool table_map_is_cold(const struct table_map *map, uint64_t offset,
-                       uint8_t look)
+                       uint16_t look)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    uint8_t *seen = map->seen != NULL ? &map->seen[offset / page] : NULL;
-    uint8_t last = seen != NULL ? __atomic_load_n(seen, __ATOMIC_RELAXED) : 0;
+    uint16_t *seen = map->seen != NULL ? &map->seen[offset / page] : NULL;
+    uint16_t last = seen != NULL ? __atomic_load_n(seen, __ATOMIC_RELAXED) : 0;
     if (last != 0 && (last == look || last == look - 1)) {
         return false;
     }

@@ -20,9 +20,9 @@ struct table_map {
     int fd;       /* of the file; -1: of a copy */
     bool owned;   /* the file, by this process' user: mincore() says true. Of
                    * other files preadv2() does, but begins to read them. */
-    /* A byte a page, written by all that look: the number of the look that
+    /* One a page, written by all that look: the number of the look that
      * found it in memory, 0 for none. NULL: of a copy, or no memory for it. */
-    uint8_t *seen;
+    uint16_t *seen;
     enum table_residency residency;
     uint64_t huge_bytes;
 };
@@ -41,7 +41,7 @@ int table_map_reside(struct table_map *map, enum table_residency residency,
  * an access to the disk? False if the system does not say. It is not asked for
  * pages that this look, or the one before it, found in memory. */
 bool table_map_is_cold(const struct table_map *map, uint64_t offset,
-                       uint8_t look);
+                       uint16_t look);
 
 /* Reads the pages with the bytes at n offsets, all at a time as far as the disk
  * can, and waits for them. What cannot be read is left. */

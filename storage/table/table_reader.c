@@ -513,7 +513,7 @@ bool table_may_be_cold(const struct table *table)
 }
 
 size_t table_find_cold(const struct table *table, const struct nb_ids *ids,
-                       uint8_t look, size_t max, uint64_t *offsets)
+                       uint16_t look, size_t max, uint64_t *offsets)
 {
     return cold_rows_find(&table->map, &table->rows, &table->keys, ids, look,
                           max, offsets);

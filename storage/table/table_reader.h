@@ -121,10 +121,10 @@ bool table_may_be_cold(const struct table *table);
  * cache: offsets in the file, for table_read_pages(). Returns how many. An id
  * takes a call of the system, of a keyed table after a look at the index; but
  * none if the same look, or the one before, found its page in memory. `look` is
- * 1..255; 2 after 1 and so on, as long as what was seen may still hold.
+ * 1..65535; 2 after 1 and so on, as long as what was seen may still hold.
  */
 size_t table_find_cold(const struct table *table, const struct nb_ids *ids,
-                       uint8_t look, size_t max, uint64_t *offsets);
+                       uint16_t look, size_t max, uint64_t *offsets);
 
 /* Reads pages from disk, on any thread, and waits for them. */
 void table_read_pages(const struct table *table, const uint64_t *offsets,

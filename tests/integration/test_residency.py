@@ -144,19 +144,38 @@ class ColdPages(nibble_test.TestCase):
                                          self.rows[5] + self.rows[30000])
         self.assertEqual(self.put_off(server), 1)
 
+    def rows_section(self, path):
+        """Its offset and bytes: FORMAT.md, kind 1."""
+        with open(path, "rb") as file:
+            header = file.read(4096)
+        section, = [
+            struct.unpack_from("<QQ", header, at + 8)
+            for at in range(80, 80 + 32 *
+                            struct.unpack_from("<I", header, 60)[0], 32)
+            if struct.unpack_from("<I", header, at)[0] == 1]
+        return section
+
+    def test_middles_of_wide_rows_wait_too(self):
+        path = nibble_test.table(nibble_test.random_rows(64, 16384), "--codec",
+                                 "fp32")
+        server, peer = self.serve_cold(path)
+        offset, length = self.rows_section(path)
+        row = offset + 5 * (length // 64)
+        with open(path, "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+            os.pread(file.fileno(), 1, row)
+            os.pread(file.fileno(), 1, row + length // 64 - 1)
+        peer.lookup("t", [5])
+        self.assertEqual(self.put_off(server), 1)
+
     def test_second_rows_of_protected_ones_wait_too(self):
         """Those alone are on disk."""
         weights = scratch_path(".txt")
         numpy.savetxt(weights, numpy.arange(self.N_ROWS))
         path = nibble_test.table(self.source, "--protect", weights + ":0.5")
         server, peer = self.serve_cold(path)
+        offset, length = self.rows_section(path)
         with open(path, "rb") as file:
-            header = file.read(4096)
-            (offset, length), = [
-                struct.unpack_from("<QQ", header, at + 8)
-                for at in range(80, 80 + 32 *
-                                struct.unpack_from("<I", header, 60)[0], 32)
-                if struct.unpack_from("<I", header, at)[0] == 1]
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
             os.pread(file.fileno(), length, offset)
         request = pb.PoolRequest()

@@ -188,7 +188,7 @@ static void check_cold_pages(const char *path, struct table *table)
     ck_assert(table_may_be_cold(table));
     ck_assert_uint_eq(table_find_cold(table, &ids, LOOK, 8, pages), 4);
     ck_assert_uint_eq(pages[0], AT(FAR_ROW + 141));
-    ck_assert_uint_eq(pages[1], AT(FAR_ROW + 142) - 1);
+    ck_assert_uint_eq(pages[1], (AT(FAR_ROW + 142) - 1) / 4096 * 4096);
     ck_assert_uint_eq(table_find_cold(table, &ids, LOOK, 1, pages), 1);
     ck_assert_uint_eq(table_find_cold(table, &ids32, LOOK, 8, pages), 1);
     ck_assert_uint_eq(table_find_cold(table, &ids, LOOK, 8, pages), 4);
