@@ -92,6 +92,7 @@ as_nibble nibble quantize --input /tmp/glove-6B-50d-head.txt \
 as_nibble nibble publish --repo /models --model glove words=/tmp/words.nbt
 become_nibble nibbled --address-file /tmp/address 2>"$dir/nibbled.log" &
 server=$!
+trap 'kill "$server" 2>/dev/null || :' EXIT
 for _ in $(seq 100); do
     [ -s "$image/tmp/address" ] && break
     sleep 0.1

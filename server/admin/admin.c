@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "server/admin/admin_page.h"
 #include "server/net/listen_socket.h"
@@ -17,13 +18,16 @@
 #include "server/request/status_fill.h"
 
 /* What a peer may take: connections, memory of each, seconds of silence. */
-#define CONNECTIONS_MAX  32
+/* All, and of one address: no peer alone keeps others out. */
+#define CONNECTIONS_MAX  64
+#define OF_ADDRESS_MAX   16
 #define CONNECTION_BYTES ((size_t)32 << 10)
 #define TIMEOUT_S        15u
 
 struct admin {
     struct admin_source source;
     struct MHD_Daemon *daemon;
+    struct log_limit reload_log; /* of the daemon's one thread */
 };
 
 /* What is answered. The body is owned by the answer, or static. */
@@ -133,8 +137,11 @@ static void answer_status(struct admin *admin, struct answer *answer)
 static void answer_reload(struct admin *admin, struct answer *answer)
 {
     struct follower *follower = admin->source.follower;
-    log_info("reload-asked", "by=http reloads=%s",
-             follower != NULL ? "repo" : "nothing");
+    uint32_t suppressed;
+    if (log_allowed(&admin->reload_log, uv_hrtime(), &suppressed)) {
+        log_info("reload-asked", "by=http reloads=%s suppressed=%u",
+                 follower != NULL ? "repo" : "nothing", suppressed);
+    }
     if (follower == NULL) {
         say(answer, MHD_HTTP_CONFLICT,
             "files of the command line are served, not a repository\n");
@@ -316,7 +323,8 @@ int admin_start(const char *address, const struct admin_source *source,
         MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_request, started,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_S,
+        CONNECTION_BYTES, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        (unsigned)OF_ADDRESS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_S,
         MHD_OPTION_END);
     if (started->daemon == NULL) {
         rv = errno != 0 ? -errno : NB_ERR_NOMEM;

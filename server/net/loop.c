@@ -240,6 +240,10 @@ static void on_tick(uv_timer_t *timer)
         next = conn->next; /* closing is never at once, but keeps the list */
         conn_check_time(conn, now_ns);
     }
+    struct session *late;
+    while ((late = turns_overdue(&loop->service)) != NULL) {
+        conn_stop_waiting(late);
+    }
     bool resting = false;
     for (size_t i = 0; !loop->draining && i < loop->n_listeners; i++) {
         if (loop->listeners[i].resting) {
@@ -514,6 +518,7 @@ static void on_waiting(uv_prepare_t *handle)
         uv_idle_start(&loop->busy, on_busy);
     } else {
         uv_idle_stop(&loop->busy);
+        service_end_turn(service); /* of a piece: the loop waits now */
     }
 }
 

@@ -38,6 +38,7 @@ struct call {
     uint64_t deadline_ns;     /* UINT64_MAX: none */
     struct call_times *times; /* NULL: nobody wants to know */
     bool may_put_off;         /* until pages are read: cold_read.h */
+    uint64_t queued_ns;       /* since when it stood in line; 0: it did not */
     struct cold_read *cold;   /* what it is put off for; NULL: it is not */
     enum call_if_large if_large;
     bool is_later;

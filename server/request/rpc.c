@@ -65,6 +65,9 @@ static bool is_behind(struct call *call)
 {
     uint64_t limit_ms = call->service->options->max_backlog_ms;
     uint64_t behind_ms = service_behind_ms(call->service);
+    if (call->queued_ns != 0) {
+        behind_ms = (call->service->now_ns() - call->queued_ns) / 1000000u;
+    }
     if (limit_ms == 0 || behind_ms <= limit_ms) {
         return false;
     }

@@ -43,11 +43,12 @@ struct service {
     struct buf_pool pool;
     uint8_t *scratch; /* where sockets are read to */
     uint64_t (*now_ns)(void);
-    uint64_t turn_ns;     /* when the loop's turn began; 0: not yet */
-    bool takes_turns;     /* of large requests, one a turn; set by the loop */
-    bool large_done;      /* one was answered in this turn */
-    struct uv_loop_s *uv; /* reads cold pages; NULL: nobody does */
-    struct cold_pages *cold; /* for cold_read_find() alone; NULL: not yet */
+    uint64_t turn_ns; /* when the loop's turn began; 0: not yet */
+    bool takes_turns; /* of large requests, one a turn; set by the loop */
+    bool large_done;  /* one was answered in this turn */
+    struct session *from_line; /* is being answered, up to its first frame */
+    struct uv_loop_s *uv;      /* reads cold pages; NULL: nobody does */
+    struct cold_pages *cold;   /* for cold_read_find() alone; NULL: not yet */
     void (*warm)(struct session *session); /* its pages are there */
     uint64_t probe_until_ns;   /* look for cold pages; cold_read.h */
     uint64_t major_faults;     /* of the loop's thread, as of the last look */

@@ -146,7 +146,8 @@ static bool answer(struct session *session, const struct frame_header *header,
     struct call call;
     begin_call(session, header, &call);
     call.may_put_off = session->n_cold < COLD_READS_MAX;
-    call.if_large = turns_if_large(session->service);
+    call.if_large = turns_if_large(session);
+    call.queued_ns = session->queued_ns;
     PROBE3(frame_in, session->conn_id, header->method, header->body_bytes);
     bool timed = slow_request_begin(&session->slow, &call);
     if (!rpc_answer(&call, body, header->body_bytes)) {
@@ -250,6 +251,7 @@ static size_t take_frames(struct session *session, const uint8_t *data,
     bool answered = false;
     while (!session->ended && !turns_in_pieces(session) && taken < bytes) {
         session->paused = is_full(session);
+        session->queued_ns = session->paused ? 0 : session->queued_ns;
         if (session->paused ||
             turns_must_wait(session, data + taken, bytes - taken)) {
             break;
@@ -262,6 +264,11 @@ static size_t take_frames(struct session *session, const uint8_t *data,
         }
         taken += n;
         answered = true;
+        session->queued_ns = 0;
+        if (session->service->from_line == session) {
+            session->service->from_line = NULL;
+            session->service->large_done = true;
+        }
         if (session->skip_bytes == 0) {
             session->began_ns = 0;
         }
@@ -436,9 +443,10 @@ bool session_resume(struct session *session)
 void session_stop_waiting(struct session *session, bool answer)
 {
     turns_leave(session);
-    session->service->large_done = false;
     if (answer) {
+        session->service->from_line = session;
         go_on(session);
+        session->service->from_line = NULL;
     }
 }
 

@@ -34,6 +34,7 @@ struct session {
     bool paused;       /* too much is unsent: frames are held back */
     bool waiting;      /* for the loop to have time for a large request */
     struct session *next_waiting;
+    uint64_t queued_ns; /* since when the frame in front stood in line; or 0 */
     struct cold_read *cold; /* that the frame in front waits for, or NULL */
     unsigned n_cold;        /* times that it has waited */
     bool ended; /* framing is lost, or memory: nothing more is taken */

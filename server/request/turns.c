@@ -16,6 +16,9 @@ void turns_join(struct session *session)
         at = &(*at)->next_waiting;
     }
     session->waiting = true;
+    if (session->queued_ns == 0) {
+        session->queued_ns = session->service->now_ns();
+    }
     session->next_waiting = NULL;
     *at = session;
 }
@@ -70,7 +73,7 @@ bool turns_must_wait(struct session *session, const uint8_t *data, size_t bytes)
 {
     struct service *service = session->service;
     if (!service->takes_turns || session->skip_bytes != 0 ||
-        !is_large(data, bytes)) {
+        service->from_line == session || !is_large(data, bytes)) {
         return false;
     }
     if (service->large_done || service->in_pieces != NULL) {
@@ -81,10 +84,22 @@ bool turns_must_wait(struct session *session, const uint8_t *data, size_t bytes)
     return false;
 }
 
-enum call_if_large turns_if_large(const struct service *service)
+enum call_if_large turns_if_large(const struct session *session)
 {
+    const struct service *service = session->service;
     if (!service->takes_turns) {
         return CALL_WHOLE;
     }
-    return service->in_pieces == NULL ? CALL_PIECES : CALL_LATER;
+    bool next = service->waiting == NULL || service->from_line == session;
+    return service->in_pieces == NULL && next ? CALL_PIECES : CALL_LATER;
+}
+
+struct session *turns_overdue(const struct service *service)
+{
+    const struct session *first = service->waiting;
+    uint64_t limit_ns = service->options->max_backlog_ms * 1000000u;
+    return first != NULL && limit_ns != 0 &&
+                   service->now_ns() - first->queued_ns > limit_ns
+               ? service->waiting
+               : NULL;
 }

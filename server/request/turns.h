@@ -19,13 +19,18 @@
 struct session *turns_next_piece(const struct service *service);
 struct session *turns_next_waiting(const struct service *service);
 
+/* One that is in line longer than --max-backlog allows, so that it is to be
+ * told now; NULL: none. */
+struct session *turns_overdue(const struct service *service);
+
 /* Does a large frame stand at the front, that is not to be begun in this turn?
  * Then the session is in line. */
 bool turns_must_wait(struct session *session, const uint8_t *data,
                      size_t bytes);
 
-/* What becomes of a request that turns out to be large. */
-enum call_if_large turns_if_large(const struct service *service);
+/* What becomes of a request of the session that turns out to be large: it does
+ * not overtake those in line. */
+enum call_if_large turns_if_large(const struct session *session);
 
 void turns_join(struct session *session);
 void turns_leave(struct session *session);

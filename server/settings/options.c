@@ -79,7 +79,9 @@ static bool parse_seconds(const char *text, uint64_t *number)
     if (*end == '.') {
         uint64_t weight = 100;
         for (end++; *end >= '0' && *end <= '9' && weight > 0; end++) {
-            ms += weight * (uint64_t)(*end - '0');
+            if (!checked_add(ms, weight * (uint64_t)(*end - '0'), &ms)) {
+                return false;
+            }
             weight /= 10;
         }
     }

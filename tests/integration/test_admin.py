@@ -230,11 +230,13 @@ class AdminTest(nibble_test.TestCase):
         host, port = admin_address(server).rsplit(":", 1)
         held = []
         for _ in range(50):  # more than it takes at a time
-            peer = socket.create_connection((host, int(port)))
+            peer = socket.create_connection((host, int(port)),
+                                            source_address=("127.0.0.2", 0))
             self.addCleanup(peer.close)
             peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: ")
             held.append(peer)
         self.connect(server).lookup("t", [1])
+        self.assertEqual(ask(server, "/readyz")[0], 200)  # meanwhile
         for peer in held:
             peer.close()
         for data in (b"\x00" * 4096, b"GET /" + b"a" * 100000 + b" HTTP/1.1",

@@ -5,12 +5,14 @@
 may end meanwhile, as may the server."""
 
 import threading
+import time
 import unittest
 
 import numpy
 
 import nibble_test
-from nibble_test import LOOKUP, POOL, REPLY, block_values, frame, wait_for
+from nibble_test import (LOOKUP, POOL, REPLY, RESOURCE_EXHAUSTED,
+                         block_values, frame, wait_for)
 from proto import nibble_pb2 as pb
 
 N_IDS = 300000
@@ -60,6 +62,37 @@ class PiecesTest(nibble_test.TestCase):
         self.assertEqual(huge.shape, (N_IDS // 20, 64))
         numpy.testing.assert_allclose(huge[0], values.sum(axis=0), rtol=1e-4,
                                       atol=1e-4)
+
+    def test_the_clock_goes_on_behind_a_large_one(self):
+        """Nothing happens for longer than a request's deadline: it is counted
+        from when the request came, not from the last piece."""
+        server = self.start()
+        asker = self.connect(server)
+        request = pb.LookupRequest(timeout_ms=50)
+        request.features.add(table="t", ids=[1])
+        for _ in range(5):
+            asker.send(self.huge)
+            self.assertEqual(asker.receive().kind, REPLY)
+            until = time.monotonic() + 0.15
+            wait_for(lambda: time.monotonic() > until, "it is later")
+            asker.send(frame(LOOKUP, request))
+            self.assertEqual(asker.receive().kind, REPLY)
+
+    def test_who_stands_in_line_too_long_is_told(self):
+        server = self.serve({"t": self.table}, "--loops", "1",
+                            "--max-backlog", "0.02")
+        askers = [self.connect(server) for _ in range(20)]
+        for asker in askers:
+            asker.send(self.huge)
+        replies = [asker.receive() for asker in askers]
+        refused = [r.error() for r in replies if r.kind != REPLY]
+        self.assertGreater(len(refused), 0)
+        self.assertLess(len(refused), len(askers))
+        for error in refused:
+            self.assertEqual(error.code, RESOURCE_EXHAUSTED)
+            self.assertIn("behind", error.message)
+        for asker in askers:  # as ever
+            asker.lookup("t", [1])
 
     def test_the_bytes_are_those_of_small_requests(self):
         server = self.start()
