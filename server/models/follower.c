@@ -27,6 +27,10 @@
 /* Reading ahead of the rate by so much is not worth a wait. */
 #define PACE_SLACK_NS UINT64_C(1000000)
 
+/* At least so long after a pass, what failed is tried again: a pass that lists
+ * nothing looks at no version, and leaves the time for it in the past. */
+#define RETRY_PAUSE_NS UINT64_C(1000000000)
+
 struct follower {
     const struct options *options;
     struct model_reload reload;
@@ -201,6 +205,9 @@ static void wait_for_work(struct follower *follower, uint64_t polled_ns)
 {
     uint64_t poll_ns = follower->options->reload_poll_ms * 1000000;
     uint64_t due_ns = failed_versions_next(&follower->reload.failed);
+    if (due_ns < polled_ns + RETRY_PAUSE_NS) {
+        due_ns = polled_ns + RETRY_PAUSE_NS;
+    }
     if (poll_ns != 0 && polled_ns + poll_ns < due_ns) {
         due_ns = polled_ns + poll_ns;
     }
