@@ -35,19 +35,20 @@ int table_map_file(int fd, size_t n, struct table_map *map)
     /* Rows are asked for in any order; read-ahead would only evict others. The
      * mapping works without the advice. */
     (void)madvise(at, n, MADV_RANDOM);
-    int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (kept < 0) {
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+    struct stat stat;
+    bool owned = fstat(fd, &stat) == 0 && geteuid() == stat.st_uid;
+    int kept = owned ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (!owned && kept < 0) {
         int rv = -errno;
         munmap(at, n);
         return rv;
     }
-    (void)posix_fadvise(kept, 0, 0, POSIX_FADV_RANDOM);
-    struct stat stat;
     *map = (struct table_map){
         .at = at,
         .bytes = n,
         .fd = kept,
-        .owned = fstat(kept, &stat) == 0 && geteuid() == stat.st_uid,
+        .owned = owned,
         .seen = calloc(n / (size_t)sysconf(_SC_PAGESIZE) + 1, sizeof(uint16_t)),
     };
     return 0;

@@ -17,7 +17,7 @@
 struct table_map {
     void *at;
     size_t bytes; /* of the file */
-    int fd;       /* of the file; -1: of a copy */
+    int fd;       /* of the file; -1: it is owned, or this is a copy */
     bool owned;   /* the file, by this process' user: mincore() says true. Of
                    * other files preadv2() does, but begins to read them. */
     /* One a page, written by all that look: the number of the look that

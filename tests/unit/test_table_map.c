@@ -236,6 +236,26 @@ START_TEST(cold_pages_are_found_and_read)
 }
 END_TEST
 
+static unsigned count_descriptors(void)
+{
+    unsigned n = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        n += fcntl(fd, F_GETFD) >= 0;
+    }
+    return n;
+}
+
+/* Only of files of others there is something to ask a descriptor. */
+START_TEST(a_file_of_ones_own_takes_no_descriptor)
+{
+    const char *path;
+    unsigned n = count_descriptors();
+    struct table *table = open_rows(300, &path);
+    ck_assert_uint_eq(count_descriptors(), n);
+    table_close(table);
+}
+END_TEST
+
 START_TEST(what_cannot_be_cold)
 {
     const char *path;
@@ -260,6 +280,7 @@ Suite *make_suite(void)
     tcase_add_test(tcase, locking_needs_a_limit);
     tcase_add_test(tcase, no_memory_for_a_copy);
     tcase_add_loop_test(tcase, cold_pages_are_found_and_read, 0, 2);
+    tcase_add_test(tcase, a_file_of_ones_own_takes_no_descriptor);
     tcase_add_test(tcase, what_cannot_be_cold);
     suite_add_tcase(suite, tcase);
     return suite;
