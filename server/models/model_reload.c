@@ -371,7 +371,8 @@ static bool look_once(struct look *look)
     if (serving.empty && current(look) == NULL) {
         return false; /* its first version is still being published */
     }
-    if (serving.pinned && look->n_waiting == 0) {
+    if (serving.pinned && look->n_waiting == 0 &&
+        !version_error_is_shortage(rv)) {
         (void)note_failure(look, serving.version, err.text);
     }
     if (look->n_failed > 0) {

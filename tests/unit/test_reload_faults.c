@@ -56,6 +56,26 @@ START_TEST(out_of_descriptors)
 }
 END_TEST
 
+/* A pinned version is not blamed either: the next look opens it. */
+START_TEST(out_of_descriptors_for_a_pin)
+{
+    repo_files_add(0, 5);
+    reload_fixture_look();
+    bool given = true;
+    for (size_t n = 0; given; n++) {
+        uint64_t version = repo_files_add(3, 5);
+        ck_assert_int_eq(
+            model_repo_pin(reload_fixture.repo, "m", version, NULL), 0);
+        faults_arm(FAULT_OPEN, n, EMFILE, false);
+        reload_fixture_look();
+        given = faults_disarm();
+        reload_fixture_look();
+        ck_assert_uint_eq(table_set_version(reload_fixture_entry()->tables),
+                          version);
+    }
+}
+END_TEST
+
 START_TEST(out_of_mappings)
 {
     ck_assert_uint_gt(sweep(FAULT_MAP, ENOMEM), 1);
@@ -92,6 +112,7 @@ static Suite *make_suite(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, out_of_memory);
     tcase_add_test(tcase, out_of_descriptors);
+    tcase_add_test(tcase, out_of_descriptors_for_a_pin);
     tcase_add_test(tcase, out_of_mappings);
     tcase_add_test(tcase, reading_fails);
     suite_add_tcase(suite, tcase);
