@@ -383,6 +383,11 @@ static void check_silence(struct channel_conn *conn)
     const struct nb_channel_options *options = &conn->channel->options;
     uint64_t now = uv_now(conn->channel->loop);
     uint64_t since = conn->heard_at;
+    if (conn->send_error != 0 && conn->n_unanswered == 0) {
+        /* Nothing can be asked, and nothing is to come that would tell more. */
+        lose(conn, conn->send_error, nb_strerror(conn->send_error));
+        return;
+    }
     if (conn->n_unanswered > 0) {
         since = conn->owed_since > since ? conn->owed_since : since;
         if (now - since >= options->silence_ms) {

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -136,6 +137,8 @@ WRAP(FAULT_WRITE, ssize_t, -1, copy_file_range,
      (from, from_at, to, to_at, capped(n), flags))
 WRAP(FAULT_MKDIR, int, -1, mkdirat, (int dir, const char *path, mode_t mode),
      (dir, path, mode))
+WRAP(FAULT_SEND, ssize_t, -1, sendmsg,
+     (int fd, const struct msghdr *message, int flags), (fd, message, flags))
 WRAP(FAULT_LOCK, int, -1, flock, (int fd, int operation), (fd, operation))
 WRAP(FAULT_SEEK, off_t, -1, lseek, (int fd, off_t offset, int whence),
      (fd, offset, whence))

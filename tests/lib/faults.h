@@ -27,6 +27,7 @@ enum fault {
     FAULT_STAT = 1 << 9,   /* fstat */
     FAULT_MKDIR = 1 << 10, /* mkdirat */
     FAULT_LOCK = 1 << 11,  /* flock */
+    FAULT_SEND = 1 << 12,  /* sendmsg */
 };
 
 /* From now on call number n (from 0) of the functions in `set` fails with

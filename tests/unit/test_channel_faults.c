@@ -168,6 +168,25 @@ START_TEST(a_request_cut_short_without_memory)
 }
 END_TEST
 
+/* It is not known what the other side has seen: the connection is replaced,
+ * once nobody waits for an answer on it. */
+START_TEST(a_write_that_fails)
+{
+    const struct nb_channel_options options = {
+        .backoff_ms = 1, .keepalive_ms = 20, .max_attempts = 1};
+    fake_server_start(&server, fake_serve);
+    fixture_channel_open(&fixture, &options, server.address, NULL);
+    fixture_run_connected(&fixture, 1);
+    faults_arm(FAULT_SEND, 0, ENOBUFS, false);
+    fixture_call_once(&fixture, &calls[0], 1, NB_ERR_TIMEOUT);
+    ck_assert(faults_disarm());
+    fixture_call_once(&fixture, &calls[1], 20000, 0);
+    ck_assert_uint_eq(fixture_counts(&fixture).losses, 1);
+    fixture_channel_close(&fixture);
+    fake_server_stop(&server);
+}
+END_TEST
+
 static void setup(void)
 {
     memset(&server, 0, sizeof(server));
@@ -184,6 +203,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, every_allocation_fails_once);
     tcase_add_test(tcase, a_thread_that_cannot_be_started);
     tcase_add_test(tcase, a_request_cut_short_without_memory);
+    tcase_add_test(tcase, a_write_that_fails);
     suite_add_tcase(suite, tcase);
     return suite;
 }
