@@ -258,6 +258,9 @@ static void hedge(struct channel_call *call)
         choose(call->channel, first->conn->replica, NULL);
     if (conn != NULL && pay_hedge(call->channel)) {
         tally_add(&call->channel->tally.hedges, 1);
+        if (!first->item.queued) { /* else it would send the changed frame */
+            tell_time_left(call);
+        }
         send_on(call, conn);
     }
 }
@@ -317,6 +320,7 @@ static int start_over(struct channel_call *call, const char *why)
     struct nb_errctx text;
     const struct request_call head = {.method = call->asked,
                                       .timeout_ms = call->timeout_ms};
+    abandon_attempts(call); /* of a hedge, which would send the new frame */
     free(call->parked);
     call->parked = NULL;
     call->method = call->asked;

@@ -180,23 +180,6 @@ START_TEST(more_tables_than_parameters_are_kept)
 }
 END_TEST
 
-static void setup(void)
-{
-    memset(&server, 0, sizeof(server));
-    memset(calls, 0, sizeof(calls));
-    world.id = world.told_id = 7;
-    world.n_status = world.n_refusals = 0;
-    world.id_runs = false;
-    fake_server_start(&server, serve_packed);
-    fixture_channel_open(&fixture, NULL, server.address, NULL);
-}
-
-static void teardown(void)
-{
-    fixture_channel_close(&fixture);
-    fake_server_stop(&server);
-}
-
 static struct nb_request packed_request(void)
 {
     struct nb_request request = fixture_request;
@@ -228,6 +211,120 @@ static void check_values(const struct fixture_call *call, float first,
         ck_assert_float_eq(call->values[2 * i], first);
         ck_assert_float_eq(call->values[2 * i + 1], second);
     }
+}
+
+/* ---- hedges ----------------------------------------------------------- */
+
+static struct fake_server pair[2];
+
+static struct {
+    struct fake_server *_Atomic first; /* that is asked */
+    unsigned hedged; /* which of its requests it holds until there is a hedge */
+    bool changed;    /* the parameters, the first time */
+    atomic_bool late; /* the hedge is answered */
+} hedging;
+
+static void answer_hedged(int fd, const struct frame_header *request,
+                          uint32_t told_id)
+{
+    if (request->method == FRAME_METHOD_lookup) {
+        write_packed(fd, 7, request);
+    } else {
+        write_params(fd, told_id, request);
+    }
+}
+
+/* The first one holds a request until the other one has the hedge, which is
+ * answered when the next request has come, while that one is held. */
+static void serve_hedged(struct fake_server *of, int fd, unsigned nth)
+{
+    struct frame_header request;
+    struct fake_server *other = &pair[of == &pair[0]];
+    struct fake_server *none = NULL;
+    (void)nth;
+    for (unsigned i = 0; peer_read_request(fd, &request); i++) {
+        atomic_compare_exchange_strong(&hedging.first, &none, of);
+        bool is_hedge = hedging.first != of;
+        if (is_hedge || i == hedging.hedged + 1) {
+            other->gate = true;
+        }
+        if (is_hedge || i == hedging.hedged || i == hedging.hedged + 1) {
+            fake_server_wait(of, fd);
+            of->gate = false;
+        }
+        answer_hedged(fd, &request, hedging.changed && i == 1 ? 8 : 7);
+        hedging.late = hedging.late || is_hedge;
+    }
+}
+
+static bool is_late(void *arg)
+{
+    (void)arg;
+    return hedging.late;
+}
+
+/* What a hedge is answered when the call asks something else is nobody's. */
+static void run_hedged(unsigned hedged, bool changed)
+{
+    const struct nb_channel_options options = {.hedge_ms = 300};
+    const struct nb_request request = packed_request();
+    hedging.first = NULL;
+    hedging.hedged = hedged;
+    hedging.changed = changed;
+    hedging.late = false;
+    for (int i = 0; i < 2; i++) {
+        memset(&pair[i], 0, sizeof(pair[i]));
+        fake_server_start(&pair[i], serve_hedged);
+    }
+    fixture_channel_open(&fixture, &options, pair[0].address, pair[1].address);
+    fixture_run_connected(&fixture, 2);
+    calls[0].target =
+        (struct nb_target){calls[0].values, sizeof(calls[0].values)};
+    const struct nb_call_options call = {.targets = &calls[0].target};
+    ck_assert_int_eq(nb_channel_lookup(fixture.channel, &request, &call,
+                                       fixture_done, &calls[0], NULL, NULL),
+                     0);
+    fixture_run_until(&fixture, is_late, NULL);
+    uv_run(&fixture.loop, UV_RUN_ONCE); /* perhaps the tick only */
+    uv_run(&fixture.loop, UV_RUN_ONCE);
+    atomic_load(&hedging.first)->gate = true;
+    fixture_run(&fixture, calls, 1);
+    check_values(&calls[0], 101, 202);
+    ck_assert_uint_eq(fixture_counts(&fixture).hedges, 1);
+    ck_assert_uint_eq(fixture_counts(&fixture).retries, changed);
+    ck_assert_uint_eq(fixture_counts(&fixture).losses, 0);
+    fixture_channel_close(&fixture);
+    fake_server_stop(&pair[0]);
+    fake_server_stop(&pair[1]);
+}
+
+START_TEST(rows_that_a_hedge_gets_late)
+{
+    run_hedged(0, false);
+}
+END_TEST
+
+START_TEST(parameters_that_a_hedge_gets_late)
+{
+    run_hedged(1, true);
+}
+END_TEST
+
+static void setup(void)
+{
+    memset(&server, 0, sizeof(server));
+    memset(calls, 0, sizeof(calls));
+    world.id = world.told_id = 7;
+    world.n_status = world.n_refusals = 0;
+    world.id_runs = false;
+    fake_server_start(&server, serve_packed);
+    fixture_channel_open(&fixture, NULL, server.address, NULL);
+}
+
+static void teardown(void)
+{
+    fixture_channel_close(&fixture);
+    fake_server_stop(&server);
 }
 
 START_TEST(parameters_are_asked_for_once)
@@ -340,6 +437,11 @@ static Suite *make_suite(void)
     tcase = tcase_create("many");
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, more_tables_than_parameters_are_kept);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("hedges");
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, rows_that_a_hedge_gets_late);
+    tcase_add_test(tcase, parameters_that_a_hedge_gets_late);
     suite_add_tcase(suite, tcase);
     return suite;
 }
