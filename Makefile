@@ -316,7 +316,7 @@ $(EXAMPLES): %: %.o $(LIB).so $(CLIENT_LIB).so
 # In tests named so the calls that tests/lib/faults.c wraps can be made to fail.
 FAULTS := malloc calloc realloc strdup strndup XXH3_createState open openat \
           mmap read pread pwrite fsync renameat renameat2 linkat mkdirat flock \
-          copy_file_range lseek fstat pthread_create sendmsg
+          copy_file_range lseek fstat fstatat pthread_create sendmsg
 $(BUILD)/tests/unit/test_%_faults: \
     private TEST_WRAP = $(addprefix -Wl$(comma)--wrap=,$(FAULTS))
 

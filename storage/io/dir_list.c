@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int fail_at(const char *path, int rv, const char *what,
@@ -51,6 +52,17 @@ int dir_each(int fd, const char *path, dir_each_fn *each, void *arg,
     int rv = walk(stream, path, each, arg, err);
     closedir(stream);
     return rv;
+}
+
+int dir_has_dir(int fd, const char *name, bool *is_dir)
+{
+    struct stat stat;
+    *is_dir = false;
+    if (fstatat(fd, name, &stat, AT_SYMLINK_NOFOLLOW) == 0) {
+        *is_dir = S_ISDIR(stat.st_mode);
+        return 0;
+    }
+    return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 }
 
 int dir_sync(int fd, const char *path, struct nb_errctx *err)

@@ -128,11 +128,16 @@ static int collect(void *arg, const char *name, struct nb_errctx *err)
 {
     struct collecting *collecting = arg;
     struct version_list *list = &collecting->list;
-    struct stat stat;
     uint64_t version;
-    if (!repo_version_parse(name, &version) ||
-        fstatat(collecting->dir->fd, name, &stat, AT_SYMLINK_NOFOLLOW) != 0 ||
-        !S_ISDIR(stat.st_mode)) {
+    bool is_dir;
+    if (!repo_version_parse(name, &version)) {
+        return 0;
+    }
+    int rv = dir_has_dir(collecting->dir->fd, name, &is_dir);
+    if (rv != 0) {
+        return fail_at(collecting->dir, rv, name, err);
+    }
+    if (!is_dir) {
         return 0;
     }
     uint64_t *versions =
@@ -183,11 +188,9 @@ bool version_list_has(const struct version_list *list, uint64_t version)
 bool model_dir_lacks(const struct model_dir *dir, uint64_t version)
 {
     char name[32];
-    struct stat stat;
+    bool is_dir;
     snprintf(name, sizeof(name), "%" PRIu64, version);
-    return fstatat(dir->fd, name, &stat, AT_SYMLINK_NOFOLLOW) == 0
-               ? !S_ISDIR(stat.st_mode)
-               : errno == ENOENT;
+    return dir_has_dir(dir->fd, name, &is_dir) == 0 && !is_dir;
 }
 
 int model_dir_join(const struct model_dir *dir, const char *name, char **path,

@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "storage/io/dir_list.h"
@@ -23,6 +22,7 @@
 
 struct collecting {
     int fd;
+    const char *repo;
     struct model_names models;
 };
 
@@ -30,10 +30,16 @@ static int collect(void *arg, const char *name, struct nb_errctx *err)
 {
     struct collecting *collecting = arg;
     struct model_names *models = &collecting->models;
-    struct stat stat;
-    if (!repo_name_is_valid(name, REPO_NAME_MAX) ||
-        fstatat(collecting->fd, name, &stat, AT_SYMLINK_NOFOLLOW) != 0 ||
-        !S_ISDIR(stat.st_mode)) {
+    bool is_dir;
+    if (!repo_name_is_valid(name, REPO_NAME_MAX)) {
+        return 0;
+    }
+    int rv = dir_has_dir(collecting->fd, name, &is_dir);
+    if (rv != 0) {
+        return nb_fail(err, rv, "%s/%s: %s", collecting->repo, name,
+                       nb_strerror(rv));
+    }
+    if (!is_dir) {
         return 0;
     }
     char **names =
@@ -58,7 +64,7 @@ int model_repo_models(const char *repo, struct model_names *models,
                       struct nb_errctx *err)
 {
     struct collecting collecting = {
-        .fd = open(repo, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+        .fd = open(repo, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .repo = repo};
     if (collecting.fd < 0) {
         int rv = -errno;
         return nb_fail(err, rv, "%s: cannot open the repository: %s", repo,

@@ -143,6 +143,9 @@ WRAP(FAULT_LOCK, int, -1, flock, (int fd, int operation), (fd, operation))
 WRAP(FAULT_SEEK, off_t, -1, lseek, (int fd, off_t offset, int whence),
      (fd, offset, whence))
 WRAP(FAULT_STAT, int, -1, fstat, (int fd, struct stat *stat), (fd, stat))
+WRAP(FAULT_LIST, int, -1, fstatat,
+     (int dir, const char *path, struct stat *stat, int flags),
+     (dir, path, stat, flags))
 /* It returns the error, and leaves errno alone. */
 WRAP(FAULT_THREAD, int, faults.error, pthread_create,
      (pthread_t * thread, const pthread_attr_t *attributes,

@@ -28,6 +28,7 @@ enum fault {
     FAULT_MKDIR = 1 << 10, /* mkdirat */
     FAULT_LOCK = 1 << 11,  /* flock */
     FAULT_SEND = 1 << 12,  /* sendmsg */
+    FAULT_LIST = 1 << 13,  /* fstatat */
 };
 
 /* From now on call number n (from 0) of the functions in `set` fails with

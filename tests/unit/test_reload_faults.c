@@ -104,6 +104,44 @@ START_TEST(reading_fails)
 }
 END_TEST
 
+/* What cannot be looked at is not taken to be gone. */
+START_TEST(looking_at_a_model_fails)
+{
+    struct model_names models;
+    struct nb_errctx err = {""};
+    repo_files_add(0, 5);
+    faults_arm(FAULT_LIST, 0, EIO, false);
+    int rv = model_repo_models(reload_fixture.repo, &models, &err);
+    ck_assert(faults_disarm());
+    ck_assert_int_eq(rv, -EIO);
+    ck_assert_ptr_nonnull(strstr(err.text, "/m: "));
+    faults_arm(FAULT_LIST, 0, ENOENT, false); /* since it was listed */
+    ck_assert_int_eq(model_repo_models(reload_fixture.repo, &models, &err), 0);
+    ck_assert(faults_disarm());
+    ck_assert_uint_eq(models.n, 0);
+    model_names_fini(&models);
+}
+END_TEST
+
+START_TEST(looking_at_a_version_fails)
+{
+    repo_files_add(0, 5);
+    for (size_t n = 0; n < 2; n++) {
+        repo_files_add(0, 6);
+        faults_arm(FAULT_LIST, n, EIO, false);
+        const char *trace = reload_fixture_look();
+        ck_assert(faults_disarm());
+        ck_assert_str_eq(trace,
+                         n == 0 ? "0 latest failed\n" : "2 latest failed\n");
+        const char *reason = reload_fixture_entry()->reload.reason;
+        ck_assert_ptr_nonnull(strstr(reason, nb_strerror(-EIO)));
+        reload_fixture_look();
+        ck_assert_uint_eq(table_set_version(reload_fixture_entry()->tables),
+                          n + 2);
+    }
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("reload_faults");
@@ -115,6 +153,8 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, out_of_descriptors_for_a_pin);
     tcase_add_test(tcase, out_of_mappings);
     tcase_add_test(tcase, reading_fails);
+    tcase_add_test(tcase, looking_at_a_model_fails);
+    tcase_add_test(tcase, looking_at_a_version_fails);
     suite_add_tcase(suite, tcase);
     return suite;
 }
