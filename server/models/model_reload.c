@@ -285,14 +285,24 @@ static bool make_room(const struct look *look, uint64_t bytes)
 /* True: another version is to be looked for. */
 static bool load(struct look *look, struct serving *serving)
 {
-    struct model_reload *reload = look->reload;
-    struct version_load how = reload->load;
     struct table_set *set;
     struct nb_errctx err = {""};
-    bool fits = make_room(look, model_version_bytes(serving->opened));
-    how.prefault = reload->running && fits;
     PROBE2(reload_begin, look->model, serving->version);
-    int rv = version_load(&how, look->model, serving, &set, &err);
+    int rv = verify_and_load(look, serving, &set, &err);
+/* Only a version that is whole is worth giving up others for. */
+static int verify_and_load(const struct look *look, struct serving *serving,
+                           struct table_set **set, struct nb_errctx *err)
+{
+    struct version_load how = look->reload->load;
+    int rv = version_verify(&how, serving, err);
+    if (rv != 0) {
+        return rv;
+    }
+    bool fits = make_room(look, model_version_bytes(serving->opened));
+    how.prefault = look->reload->running && fits;
+    return version_load(&how, look->model, serving, set, err);
+}
+
     PROBE3(reload_loaded, look->model, serving->version, rv);
     if (rv == 0) {
         serve(look, set, serving->pinned, RELOAD_LOADED);

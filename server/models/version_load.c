@@ -47,18 +47,21 @@ static int reside(const struct version_load *load, const char *model,
     return rv;
 }
 
+int version_verify(const struct version_load *load,
+                   const struct serving *serving, struct nb_errctx *err)
+{
+    return load->verify == TABLE_VERIFY_FULL
+               ? model_version_verify_rest(serving->opened, serving->path,
+                                           load->pace, err)
+               : 0;
+}
+
 int version_load(const struct version_load *load, const char *model,
                  struct serving *serving, struct table_set **tables,
                  struct nb_errctx *err)
 {
     struct model_version *opened = serving->opened;
-    int rv = 0;
-    if (load->verify == TABLE_VERIFY_FULL) {
-        rv = model_version_verify_rest(opened, serving->path, load->pace, err);
-    }
-    if (rv == 0) {
-        rv = reside(load, model, opened, err);
-    }
+    int rv = reside(load, model, opened, err);
     if (rv == 0 && load->prefault) {
         rv = model_version_prefault(opened, serving->path, load->pace, err);
     }

@@ -22,10 +22,14 @@ struct version_load {
     struct reaper *reaper; /* that is to free the tables; may be NULL */
 };
 
-/* Checks what opening by header alone did not, and makes the set, one
- * reference; takes the tables from serving->opened, on an error too. Errors of
- * model_version_verify_rest(), model_version_prefault(), table_reside(),
- * table_set_take(). */
+/* Checks what opening by header alone did not. Errors of
+ * model_version_verify_rest(). */
+int version_verify(const struct version_load *load,
+                   const struct serving *serving, struct nb_errctx *err);
+
+/* Of a version that was verified: has it where it is to be in memory, and makes
+ * the set, one reference; takes the tables from serving->opened, on an error
+ * too. Errors of model_version_prefault(), table_reside(), table_set_take(). */
 int version_load(const struct version_load *load, const char *model,
                  struct serving *serving, struct table_set **tables,
                  struct nb_errctx *err);

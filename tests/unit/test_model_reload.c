@@ -117,6 +117,20 @@ START_TEST(memory_bounds_what_is_kept)
 }
 END_TEST
 
+/* Nothing is given up for a version that turns out broken. */
+START_TEST(room_is_made_for_what_is_whole)
+{
+    repo_files_add(0, 10);
+    look("1 latest loaded\n");
+    reload_fixture.keep_bytes = 2 * catalog_entry_bytes(reload_fixture_entry());
+    repo_files_add(0, 10);
+    look("1 latest loaded kept 2\n2 latest loaded kept 1\n");
+    repo_files_add(0, 10);
+    reload_fixture_damage(3, "b.nbt", TABLE_PAGE);
+    look("2 latest failed kept 1\n");
+}
+END_TEST
+
 START_TEST(what_fails_leaves_all_as_it_was)
 {
     repo_files_add(0, 10);
@@ -261,6 +275,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, as_many_are_kept_as_asked_for);
     tcase_add_test(tcase, a_pin_to_what_is_loaded_reads_nothing);
     tcase_add_test(tcase, memory_bounds_what_is_kept);
+    tcase_add_test(tcase, room_is_made_for_what_is_whole);
     tcase_add_test(tcase, what_fails_leaves_all_as_it_was);
     tcase_add_test(tcase, broken_files_of_every_kind);
     tcase_add_test(tcase, without_one_that_is_served_an_older_one_is);
