@@ -69,8 +69,7 @@ static void set_report(const struct look *look, enum reload_result result,
     snprintf(report->reason, sizeof(report->reason), "%s", reason);
 }
 
-static void put_entry(const struct look *look,
-                      const struct catalog_entry *entry)
+static int put_entry(const struct look *look, const struct catalog_entry *entry)
 {
     int rv = look->reload->replace(look->reload->arg, look->model, entry);
     struct log_text model;
@@ -78,6 +77,7 @@ static void put_entry(const struct look *look,
         log_error("reload-failed", "model=%s reason=\"%s\"",
                   log_quote(look->model, &model), nb_strerror(rv));
     }
+    return rv;
 }
 
 /* ---- what failed --------------------------------------------------------- */
@@ -127,7 +127,7 @@ static void fail(struct look *look, uint64_t version, const char *reason)
                   log_quote(look->model, &model), version,
                   log_quote(reason, &quoted));
         set_report(look, RELOAD_FAILED, version, reason, &entry.reload);
-        put_entry(look, &entry);
+        (void)put_entry(look, &entry);
     }
     table_set_unref(empty);
 }
@@ -174,13 +174,29 @@ static void drop_kept(struct catalog_entry *entry, uint64_t version)
     entry->n_kept = n;
 }
 
+static void tell_served(const struct look *look,
+                        const struct catalog_entry *entry)
+{
+    const struct catalog_reload *report = &entry->reload;
+    struct log_text model;
+    PROBE2(reload_served, look->model, report->version);
+    if (look->reload->running) {
+        log_info("reload",
+                 "model=%s version=%" PRIu64 " result=%s choice=%s "
+                 "took=%" PRIu64 ".%03" PRIu64 "s",
+                 log_quote(look->model, &model), report->version,
+                 catalog_result_name(report->result),
+                 catalog_choice_name(entry->choice), report->took_ms / 1000,
+                 report->took_ms % 1000);
+    }
+}
+
 /* Has `set` served; it is loaded, and the caller's to keep until then. */
 static void serve(struct look *look, struct table_set *set, bool pinned,
                   enum reload_result result)
 {
     struct catalog_entry entry;
     struct table_set *empty;
-    struct log_text model;
     uint64_t version = table_set_version(set);
     if (copy_entry(look, &entry, &empty) != 0) {
         return;
@@ -192,7 +208,9 @@ static void serve(struct look *look, struct table_set *set, bool pinned,
         /* First, every loop has it: whoever is told of the version by one may
          * ask another for it. */
         keep_first(&entry, set);
-        put_entry(look, &entry);
+        if (put_entry(look, &entry) != 0) {
+            return; /* `empty` is of models that serve nothing */
+        }
     }
     entry.tables = set;
     entry.choice = pinned ? CATALOG_PINNED : CATALOG_LATEST;
@@ -203,17 +221,10 @@ static void serve(struct look *look, struct table_set *set, bool pinned,
     trim_kept(look, &entry);
     entry.reload.n_loads += result == RELOAD_LOADED;
     set_report(look, result, version, look->why.text, &entry.reload);
-    put_entry(look, &entry);
-    PROBE2(reload_served, look->model, version);
-    table_set_unref(empty);
-    if (look->reload->running) {
-        log_info("reload",
-                 "model=%s version=%" PRIu64 " result=%s choice=%s "
-                 "took=%" PRIu64 ".%03" PRIu64 "s",
-                 log_quote(look->model, &model), version,
-                 catalog_result_name(result), catalog_choice_name(entry.choice),
-                 entry.reload.took_ms / 1000, entry.reload.took_ms % 1000);
+    if (put_entry(look, &entry) == 0) {
+        tell_served(look, &entry);
     }
+    table_set_unref(empty);
 }
 
 /* The version to be served is loaded. What failed once may be gone since. */
@@ -282,13 +293,6 @@ static bool make_room(const struct look *look, uint64_t bytes)
     }
 }
 
-/* True: another version is to be looked for. */
-static bool load(struct look *look, struct serving *serving)
-{
-    struct table_set *set;
-    struct nb_errctx err = {""};
-    PROBE2(reload_begin, look->model, serving->version);
-    int rv = verify_and_load(look, serving, &set, &err);
 /* Only a version that is whole is worth giving up others for. */
 static int verify_and_load(const struct look *look, struct serving *serving,
                            struct table_set **set, struct nb_errctx *err)
@@ -303,6 +307,13 @@ static int verify_and_load(const struct look *look, struct serving *serving,
     return version_load(&how, look->model, serving, set, err);
 }
 
+/* True: another version is to be looked for. */
+static bool load(struct look *look, struct serving *serving)
+{
+    struct table_set *set;
+    struct nb_errctx err = {""};
+    PROBE2(reload_begin, look->model, serving->version);
+    int rv = verify_and_load(look, serving, &set, &err);
     PROBE3(reload_loaded, look->model, serving->version, rv);
     if (rv == 0) {
         serve(look, set, serving->pinned, RELOAD_LOADED);

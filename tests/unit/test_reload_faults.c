@@ -4,12 +4,15 @@
 /* Whatever fails while a version is loaded, what is served stays, and the next
  * look loads it: no shortage is held against a version. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/lib/faults.h"
 #include "tests/lib/reload_fixture.h"
 #include "tests/lib/repo_files.h"
 #include "tests/lib/run_suite.h"
+#include "tests/lib/scratch.h"
 
 static void setup(void)
 {
@@ -142,6 +145,60 @@ START_TEST(looking_at_a_version_fails)
 }
 END_TEST
 
+static int (*replace)(void *, const char *, const struct catalog_entry *);
+static size_t n_replaced; /* before it fails */
+
+static int replace_or_fail(void *arg, const char *model,
+                           const struct catalog_entry *entry)
+{
+    return n_replaced-- == 0 ? NB_ERR_NOMEM : replace(arg, model, entry);
+}
+
+/* Looks, and the events of the log. */
+static const char *look_and_read_log(void)
+{
+    static char log[2000];
+    const char *path = scratch_path("log");
+    int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int saved = dup(STDERR_FILENO);
+    ck_assert_int_ge(dup2(file, STDERR_FILENO), 0);
+    reload_fixture_look();
+    ck_assert_int_ge(dup2(saved, STDERR_FILENO), 0);
+    ssize_t n = pread(file, log, sizeof(log) - 1, 0);
+    ck_assert_int_ge(n, 0);
+    log[n] = '\0';
+    close(saved);
+    close(file);
+    return log;
+}
+
+/* A version is told to be known, then to be served: both are needed. */
+START_TEST(what_is_not_served_is_not_told_to_be)
+{
+    repo_files_add(0, 5);
+    reload_fixture_look();
+    repo_files_add(0, 6);
+    replace = reload_fixture.replace;
+    reload_fixture.replace = replace_or_fail;
+    for (size_t n = 0; n < 3; n++) {
+        n_replaced = n;
+        const char *log = look_and_read_log();
+        ck_assert_uint_eq(table_set_version(reload_fixture_entry()->tables),
+                          n < 2 ? 1 : 3);
+        ck_assert_int_eq(strstr(log, "event=reload-failed") != NULL, n < 2);
+        ck_assert_int_eq(strstr(log, "event=reload ") != NULL, n == 2);
+        if (n == 1) {
+            /* It is loaded; what is left is to switch. */
+            ck_assert_uint_eq(reload_fixture_entry()->n_kept, 1);
+            n_replaced = 0;
+            log = look_and_read_log();
+            ck_assert_ptr_null(strstr(log, "event=reload "));
+            repo_files_add(0, 7);
+        }
+    }
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("reload_faults");
@@ -155,6 +212,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, reading_fails);
     tcase_add_test(tcase, looking_at_a_model_fails);
     tcase_add_test(tcase, looking_at_a_version_fails);
+    tcase_add_test(tcase, what_is_not_served_is_not_told_to_be);
     suite_add_tcase(suite, tcase);
     return suite;
 }
