@@ -196,7 +196,7 @@ static void check_cold_pages(const char *path, struct table *table)
     ck_assert_uint_eq(table_find_cold(table, &ids, LOOK, 8, pages), 0);
 
     /* Gone again: this look and the next do not ask, the one after does. */
-    uint8_t *base = (uint8_t *)(uintptr_t)table_rows(table)->base - 4096;
+    uint8_t *base = (uint8_t *)table_rows(table)->base - 4096;
     ck_assert_int_eq(madvise(base, 4096 + (size_t)29 * N_ROWS, MADV_DONTNEED),
                      0);
     evict(path);
