@@ -13,7 +13,8 @@ void arrivals_init(struct arrivals *arrivals, enum arrival_kind kind,
         .kind = kind,
         .gap_ns = 1e9 * n_threads / rate,
         .first_ns = 1e9 * thread / rate,
-        .random = random_stream_of(seed, thread),
+        /* Not the stream that the thread draws its ids from. */
+        .random = random_stream_of(~seed, thread),
     };
 }
 

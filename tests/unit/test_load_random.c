@@ -11,8 +11,11 @@
 #include "client/bench/arrivals.h"
 #include "client/bench/decimal.h"
 #include "client/bench/id_choice.h"
+#include "client/bench/request_set.h"
 #include "client/bench/scramble.h"
+#include "client/bench/workload.h"
 #include "client/bench/zipf.h"
+#include "proto/frame.h"
 #include "tests/lib/run_suite.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
@@ -185,6 +188,46 @@ START_TEST(poisson_threads_differ)
     arrivals_init(&one, ARRIVALS_POISSON, 1000, 0, 2, 3);
     arrivals_init(&other, ARRIVALS_POISSON, 1000, 1, 2, 3);
     ck_assert_uint_ne(arrivals_next(&one), arrivals_next(&other));
+}
+END_TEST
+
+/* What a request asks for tells nothing of when it is due. */
+START_TEST(arrivals_and_ids_do_not_correlate)
+{
+    const struct workload_options asked = {.method = FRAME_METHOD_lookup,
+                                           .samples = 1};
+    const struct id_choice choice = {.kind = ID_UNIFORM};
+    struct workload workload;
+    struct request_set set;
+    struct arrivals arrivals;
+    ck_assert_int_eq(workload_of_list("t:1", &asked, &workload, NULL), 0);
+    workload.tables[0].rows = 1000000;
+    const struct request_set_options options = {.workload = &workload,
+                                                .choice = &choice,
+                                                .seed = 3,
+                                                .thread = 1,
+                                                .n_threads = 2,
+                                                .bytes = 200000,
+                                                .keep_ids = true};
+    ck_assert_int_eq(request_set_init(&set, &options, NULL), 0);
+    ck_assert_uint_ge(set.n, 2000);
+    arrivals_init(&arrivals, ARRIVALS_POISSON, 2e6, 1, 2, 3);
+    double x = 0, y = 0, xx = 0, yy = 0, xy = 0;
+    uint64_t last = 0;
+    for (size_t i = 0; i < set.n; i++) {
+        uint64_t due = arrivals_next(&arrivals);
+        double gap = (double)(due - last);
+        double id = (double)set.ids[i];
+        last = due;
+        x += gap, xx += gap * gap;
+        y += id, yy += id * id;
+        xy += gap * id;
+    }
+    double n = (double)set.n;
+    double r = (n * xy - x * y) / sqrt((n * xx - x * x) * (n * yy - y * y));
+    ck_assert_msg(fabs(r) < 5 / sqrt(n), "gaps and ids correlate: %g", r);
+    request_set_fini(&set);
+    workload_fini(&workload);
 }
 END_TEST
 
@@ -368,6 +411,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, scramble_of_the_largest_range);
     tcase_add_test(tcase, poisson_gaps_are_as_theory_says);
     tcase_add_test(tcase, poisson_threads_differ);
+    tcase_add_test(tcase, arrivals_and_ids_do_not_correlate);
     tcase_add_test(tcase, constant_arrivals_take_turns);
     tcase_add_loop_test(tcase, choices_are_read, 0, COUNT(choices));
     tcase_add_test(tcase, hot_rows_get_their_share);
