@@ -9,16 +9,17 @@
 #include <time.h>
 
 #include "client/bench/table_maker.h"
+#include "storage/repo/model_dir.h"
 #include "storage/repo/model_repo.h"
 
-/* Enough for a server that is a version or two behind. */
+/* Of its own versions: enough for a server that is one or two behind. */
 #define KEEP 4
 
 struct reloader {
     struct reloader_options options;
     struct serving serving; /* holds the names */
     struct made_table *tables;
-    const char *codec;
+    uint64_t own[KEEP]; /* versions that it published, as a ring */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -46,6 +47,46 @@ static bool wait_turn(struct reloader *reloader)
     return go_on;
 }
 
+static int hide_locked(const struct model_dir *dir, uint64_t version,
+                       struct nb_errctx *err)
+{
+    uint64_t pinned = 0;
+    int rv = model_dir_lock(dir, err);
+    if (rv != 0) {
+        return rv;
+    }
+    rv = model_dir_pinned(dir, &pinned, err);
+    if (rv == 0 && version != pinned && !model_dir_lacks(dir, version)) {
+        rv = model_dir_hide_version(dir, version, err);
+    }
+    model_dir_unlock(dir);
+    return rv;
+}
+
+/* Takes the place of its own oldest one: nobody else's is deleted. */
+static int replace_oldest(struct reloader *reloader, uint64_t version)
+{
+    const struct reloader_options *options = &reloader->options;
+    uint64_t *oldest = &reloader->own[reloader->report.n_published % KEEP];
+    uint64_t doomed = *oldest;
+    struct model_dir dir;
+    *oldest = version;
+    if (doomed == 0) {
+        return 0;
+    }
+    int rv =
+        model_dir_open(options->repo, options->model, &dir, &reloader->why);
+    if (rv != 0) {
+        return rv;
+    }
+    rv = hide_locked(&dir, doomed, &reloader->why);
+    if (rv == 0) {
+        rv = model_dir_sweep(&dir, &reloader->why);
+    }
+    model_dir_close(&dir);
+    return rv;
+}
+
 static int publish_one(struct reloader *reloader)
 {
     const struct reloader_options *options = &reloader->options;
@@ -55,16 +96,18 @@ static int publish_one(struct reloader *reloader)
         .tables = reloader->tables,
         .n_tables = reloader->serving.opened->manifest.n,
         .seed = options->seed,
-        .keep = KEEP,
-        .codec = reloader->codec,
     };
     uint64_t version = 0;
     int rv = table_maker_publish(&make, &version, &reloader->why);
     if (rv != 0) {
         return rv;
     }
+    rv = replace_oldest(reloader, version);
     reloader->report.n_published++;
     reloader->report.last_version = version;
+    if (rv != 0) {
+        return rv;
+    }
     return options->check != NULL
                ? reply_check_prepare(options->check, version, &reloader->why)
                : 0;
@@ -89,9 +132,10 @@ static int copy_shapes(struct reloader *reloader, struct nb_errctx *err)
     }
     for (size_t i = 0; i < n; i++) {
         const struct manifest_table *table = &version->manifest.tables[i];
-        reloader->tables[i] = (struct made_table){
-            .name = table->name, .rows = table->rows, .dim = table->dim};
-        reloader->codec = table->codec;
+        reloader->tables[i] = (struct made_table){.name = table->name,
+                                                  .rows = table->rows,
+                                                  .dim = table->dim,
+                                                  .codec = table->codec};
     }
     return 0;
 }

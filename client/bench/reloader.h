@@ -1,7 +1,8 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-/* Publishes a new version of a model again and again, while a load runs. */
+/* Publishes a new version of a model again and again, while a load runs, and
+ * deletes its own old ones; the last few stay. */
 #ifndef NB_BENCH_RELOADER_H
 #define NB_BENCH_RELOADER_H
 
@@ -24,8 +25,8 @@ struct reloader_report {
     uint64_t last_version;
 };
 
-/* Takes names, rows and dims of the tables from the version that is to be
- * served. The caller ends *reloader with reloader_stop(). Errors of
+/* Takes names, rows, dims and codecs of the tables from the version that is to
+ * be served. The caller ends *reloader with reloader_stop(). Errors of
  * model_repo_open_serving(); -errno. */
 int reloader_start(const struct reloader_options *options,
                    struct reloader **reloader, struct nb_errctx *err);

@@ -89,12 +89,12 @@ static int make_file(struct making *making, size_t index, const char *path,
     const struct made_table *table = &making->options->tables[index];
     struct nb_codec_traits traits;
     making->format.dim = table->dim;
-    int rv = nb_codec_by_name(making->options->codec, &making->format.codec);
+    int rv = nb_codec_by_name(table->codec, &making->format.codec);
     if (rv == 0) {
         rv = nb_codec_traits(making->format.codec, &traits);
     }
     if (rv != 0) {
-        return nb_fail(err, rv, "no codec '%s'", making->options->codec);
+        return nb_fail(err, rv, "no codec '%s'", table->codec);
     }
     making->format.scales = traits.scales;
     making->seed = mix64(mix64(making->options->seed, making->version), index);
@@ -151,7 +151,6 @@ static int publish_files(const struct making *making,
         .tables = tables,
         .n_tables = making->options->n_tables,
         .version = making->version,
-        .keep = making->options->keep,
     };
     struct publish_report report;
     int rv = publish(&options, &report, err);
@@ -241,8 +240,8 @@ int table_maker_publish(const struct table_maker_options *options,
 }
 
 int table_maker_profile(const struct profile *profile, double scale,
-                        struct made_table **tables, char **names,
-                        struct nb_errctx *err)
+                        const char *codec, struct made_table **tables,
+                        char **names, struct nb_errctx *err)
 {
     size_t n = profile->n_tables;
     struct made_table *made = calloc(n, sizeof(*made));
@@ -258,7 +257,8 @@ int table_maker_profile(const struct profile *profile, double scale,
         profile_table_name(i, name);
         made[i] = (struct made_table){.name = name,
                                       .rows = rows < 1 ? 1 : (uint64_t)rows,
-                                      .dim = profile->dim};
+                                      .dim = profile->dim,
+                                      .codec = codec};
     }
     *tables = made;
     *names = texts;

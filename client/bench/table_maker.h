@@ -16,6 +16,7 @@ struct made_table {
     const char *name;
     uint64_t rows;
     uint32_t dim;
+    const char *codec; /* name of codecs.def without a table's parameters */
 };
 
 /* Rows written so far, of all tables together; NULL: nobody is told. */
@@ -27,8 +28,6 @@ struct table_maker_options {
     const struct made_table *tables;
     size_t n_tables;
     uint64_t seed;
-    uint64_t keep;     /* versions, 0: all */
-    const char *codec; /* name of codecs.def without a table's parameters */
     table_maker_progress_fn *progress;
     void *progress_arg;
 };
@@ -39,9 +38,10 @@ int table_maker_publish(const struct table_maker_options *options,
                         uint64_t *version, struct nb_errctx *err);
 
 /* The tables of a profile, rows times `scale` (one row at least). *names is
- * the memory of the names; the caller frees both. NB_ERR_NOMEM. */
+ * the memory of the names; the caller frees both; the codec is borrowed.
+ * NB_ERR_NOMEM. */
 int table_maker_profile(const struct profile *profile, double scale,
-                        struct made_table **tables, char **names,
-                        struct nb_errctx *err);
+                        const char *codec, struct made_table **tables,
+                        char **names, struct nb_errctx *err);
 
 #endif

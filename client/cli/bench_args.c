@@ -182,7 +182,8 @@ static const struct option_row load_rows[] = {
      .value = "WHAT",
      .choices = during_at,
      .help = "meanwhile, publish new versions of the model to --repo, of "
-             "other values"},
+             "other values, and delete them again but for the last 4; no "
+             "other version is deleted"},
     {.name = "every",
      .type = OPTION_TEXT,
      .offset = AT(every_text),

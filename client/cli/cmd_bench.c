@@ -54,7 +54,8 @@ static int make_tables(const struct bench_args *args)
     struct nb_errctx err = {""};
     struct made_table *tables = NULL;
     char *names = NULL;
-    int rv = table_maker_profile(profile, args->scale, &tables, &names, &err);
+    int rv = table_maker_profile(profile, args->scale, args->codec, &tables,
+                                 &names, &err);
     if (rv != 0) {
         return command_fail("bench", rv, &err);
     }
@@ -65,7 +66,6 @@ static int make_tables(const struct bench_args *args)
         .tables = tables,
         .n_tables = profile->n_tables,
         .seed = args->seed,
-        .codec = args->codec,
         .progress = show_rows,
         .progress_arg = &line,
     };

@@ -411,6 +411,29 @@ class Publishing(nibble_test.TestCase):
                           if v.isdigit())
         self.assertEqual(versions[-1], report["published"] + 1)
 
+    def test_versions_of_others_stay_and_codecs_too(self):
+        repo = nibble_test.scratch_path(".repo")
+        os.mkdir(repo)
+        codecs = {"a": "q4", "b": "q8", "c": "q4"}
+        files = [f"{name}=" + nibble_test.table(
+            nibble_test.random_rows(50, 8), "--codec", codec)
+            for name, codec in codecs.items()]
+        for _ in range(6):
+            nibble("publish", "--repo", repo, "--model", "m", *files)
+        address = self.serve({}, "--repo", repo).address
+        report = bench("--server", address, "--tables", "a:1", "--repo", repo,
+                       "--during", "reload", "--every", "0.02", "--rate", 50,
+                       "--duration", "0.8", "--request-mib", 1)
+        self.assertGreater(report["published"], 5)
+        model = os.path.join(repo, "m")
+        versions = sorted(int(v) for v in os.listdir(model) if v.isdigit())
+        last = report["published"] + 6
+        self.assertEqual(versions,
+                         [*range(1, 7), *range(last - 3, last + 1)])
+        with open(os.path.join(model, str(last), "manifest.json")) as text:
+            tables = json.load(text)["tables"]
+        self.assertEqual({t["name"]: t["codec"] for t in tables}, codecs)
+
 
 def requests_of(peer):
     """Lookups that a server has answered."""
