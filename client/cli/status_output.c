@@ -54,7 +54,7 @@ static void print_server(const struct server_query *query,
 
 static void print_table(const table_status *table)
 {
-    printf("  %-16s %14s x %-5u %-9s %-6s %9u %16s %-9s %12s\n",
+    printf("  %-16s %14s x %-5u %-11s %-6s %9u %16s %-9s %12s\n",
            text_foreign(table->name).text, text_count(table->rows).text,
            table->dim, text_foreign(table->codec).text,
            text_foreign(table->scales).text, table->row_bytes,
@@ -121,7 +121,7 @@ static void print_model(const model_status *model)
     if (model->n_tables == 0) {
         return;
     }
-    printf("  %-16s %14s x %-5s %-9s %-6s %9s %16s %-9s %12s\n", "table",
+    printf("  %-16s %14s x %-5s %-11s %-6s %9s %16s %-9s %12s\n", "table",
            "rows", "dim", "codec", "scales", "bytes/row", "file bytes",
            "residency", "unseen ids");
     for (size_t i = 0; i < model->n_tables; i++) {

@@ -24,7 +24,7 @@ def commands():
     shown = "".join(re.findall(r"```sh\n(.*?)```", read("README.md"), re.S))
     lines = [shlex.split(line, comments=True) for line in shown.splitlines()]
     return [[word for word in words if word != "&"] for words in lines
-            if words[0] not in ("make", "cc")]
+            if words[0] not in ("make", "cc", "kill")]
 
 
 class ReadmeTest(nibble_test.TestCase):
