@@ -171,6 +171,15 @@ static void advance(struct load_conn *conn, size_t n, uint64_t now)
     }
 }
 
+/* None of them is late by the client from here on. */
+static void hold_unsent(struct load_conn *conn)
+{
+    for (uint32_t i = 0; i < conn->n_unsent; i++) {
+        struct load_slot *slot = unsent_at(conn, i);
+        slot->held = slot->held || slot->sent == 0;
+    }
+}
+
 int load_conn_flush(struct load_conn *conn, uint64_t now)
 {
     struct iovec pieces[PIECES_MAX];
@@ -181,6 +190,7 @@ int load_conn_flush(struct load_conn *conn, uint64_t now)
         if (sent >= 0) {
             advance(conn, (size_t)sent, now);
         } else if (errno == EAGAIN) {
+            hold_unsent(conn);
             break;
         } else if (errno != EINTR) {
             return -errno;

@@ -33,7 +33,7 @@ struct load_slot {
     uint64_t due;
     uint64_t sent; /* 0: no byte of it was */
     bool out;      /* every byte of it was */
-    bool held;     /* of whoever queued it */
+    bool held;     /* it had to wait for room, in a slot or in the socket */
 };
 
 enum load_conn_state {

@@ -36,7 +36,7 @@ struct load_result {
     uint64_t n_requests;      /* due */
     uint64_t n_replies;
     uint64_t n_late;   /* sent LOAD_LATE_NS or more late: held back, */
-    uint64_t n_held;   /* because every slot was in use, or by the client */
+    uint64_t n_held;   /* because slots or sockets were full */
     uint64_t n_unsent; /* due, but not sent by the end; in latency as what they
                         * had waited by then */
     uint64_t bytes_received;

@@ -296,7 +296,7 @@ static void start(struct load_thread *thread, struct load_conn *conn,
 {
     struct load_slot *slot = load_conn_queue(
         conn, thread->options->workload->method, thread->next_request, due);
-    slot->held = due <= thread->starved_until;
+    slot->held = due <= thread->starved_until || conn->wants_output;
     if (++thread->next_request == thread->set->n) {
         thread->next_request = 0;
     }

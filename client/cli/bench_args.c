@@ -396,6 +396,11 @@ static int check_load(const struct bench_args *args)
     if (!args->verify && args->operands.n > 0) {
         return command_misused("bench", "files are for --verify");
     }
+    if (args->slo_text != NULL && args->rate_text != NULL &&
+        args->rate < BENCH_SEARCH_RATE_MIN) {
+        return command_misused("bench", "--slo searches from a --rate of at "
+                                        "least 1");
+    }
     if (args->during != NULL && args->repo == NULL) {
         return command_misused("bench", "--during reload needs --repo");
     }

@@ -12,7 +12,8 @@
 #include "client/cli/option_table.h"
 #include "client/cli/server_query.h"
 
-#define BENCH_RATE_MAX 1e7 /* requests/s */
+#define BENCH_RATE_MAX        1e7 /* requests/s */
+#define BENCH_SEARCH_RATE_MIN 1.0 /* of --slo */
 
 struct bench_args {
     struct server_query query; /* --server --timeout-ms --json, and dtype */

@@ -11,7 +11,6 @@
 #include "client/cli/cli_text.h"
 
 #define RATE_FIRST   1000.0 /* of a search, where none is given */
-#define RATE_LEAST   1.0
 #define UNSENT_SHARE 0.01
 #define SEARCH_RATIO 1.02 /* a search ends when its bounds are that near */
 
@@ -128,7 +127,7 @@ static int run_search(struct bench_session *session, struct bench_steps *steps,
     double good = 0;
     double bad = INFINITY;
     int rv = 0;
-    while (may_go_on(session, steps) && rate >= RATE_LEAST &&
+    while (may_go_on(session, steps) && rate >= BENCH_SEARCH_RATE_MIN &&
            rate <= BENCH_RATE_MAX && bad > good * SEARCH_RATIO) {
         rv = run_step(session, rate, steps, err);
         if (rv != 0) {

@@ -165,6 +165,18 @@ class Stalls(nibble_test.TestCase):
         self.assertGreaterEqual(step["late_held"], 60)
         self.assertGreaterEqual(step["late_sends"], step["late_held"])
 
+    def test_sockets_that_are_full_are_not_the_clients_fault(self):
+        # There are slots enough; 64 MB a stall do not fit into a socket.
+        server = StaticServer(self, "--profile", "point", "--stall-ms", "400")
+        step = bench("--server", server.address, "--tables", "t0:1000000",
+                     "--connections", 1, "--depth", 1024, "--rate", 40,
+                     "--arrivals", "constant", "--duration", 1,
+                     "--warm-up", "0.1", "--request-mib", 1,
+                     check=False)["steps"][0]
+        self.assertGreater(step["late_held"], 4)
+        self.assertLess(step["late_sends"] - step["late_held"],
+                        step["late_held"])
+
     def test_latency_is_delay_and_service(self):
         # Every request is sent when due, so that service time shows it too.
         step = self.measure("--connections", 4)
@@ -363,6 +375,8 @@ class Loads(nibble_test.TestCase):
                 (("--tables", "a:1", "--ramp", "1:2"), "--ramp"),
                 (("--tables", "a:1", "--ramp", "5:2:3"), "--ramp"),
                 (("--tables", "a:1", "--slo", "p99"), "--slo"),
+                (("--tables", "a:1", "--slo", "p99=1s", "--rate", "0.5"),
+                 "--rate of at least 1"),
                 (("--tables", "a:1", "--slo", "p101=1s"), "--slo"),
                 (("--tables", "a:1", "--slo", "p99=1h"), "--slo"),
                 (("--tables", "a:1", "--ids", "all"), "--ids"),
