@@ -364,9 +364,10 @@ check-browser: $(PY_PROTO)
 	    $(PYTHON) tests/browser_check.py
 	@echo "a picture: $(BUILD)/page.png"
 
-# The same results without AVX-512, without AVX2.
-SWEEP_BIN := $(filter $(BUILD)/tests/unit/% $(BUILD)/tests/property/%, \
-             $(TEST_BIN))
+# The same results without AVX-512, without AVX2. test_kernels runs each kernel
+# itself.
+SWEEP_BIN := $(filter-out %/test_kernels, $(filter $(BUILD)/tests/unit/% \
+             $(BUILD)/tests/property/%, $(TEST_BIN)))
 check-isa-sweep: $(SWEEP_BIN)
 	@scripts/check_isa_sweep.sh $(PYTHON) tests/lib/run_tests.py --quiet \
 	    --build $(BUILD) --jobs $(JOBS) $(SWEEP_BIN)

@@ -23,4 +23,12 @@ bool kernel_checks_supported(const struct kernel *kernel);
 int kernel_checks_run(const struct kernel *kernel, uint64_t seed,
                       struct nb_errctx *err);
 
+/* Under sanitizers, which take ten times as long, a kernel is run with a third
+ * of the dims; which one depends on the kernel. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define DIM_STEP 3
+#else
+#define DIM_STEP 1
+#endif
+
 #endif
