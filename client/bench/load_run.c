@@ -63,6 +63,9 @@ static int start_threads(struct load_crew *crew, struct nb_errctx *err)
         int failure =
             pthread_create(&crew->jobs[i].id, NULL, work, &crew->jobs[i]);
         if (failure != 0) {
+            for (unsigned j = 0; j < i; j++) {
+                load_thread_end(crew->jobs[j].thread);
+            }
             return nb_fail(err, -failure, "cannot start a thread: %s",
                            nb_strerror(-failure));
         }

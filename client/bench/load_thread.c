@@ -43,6 +43,7 @@ struct load_thread {
     uint32_t n_down;
     size_t next_request;
     int epoll;
+    bool end;    /* set by anybody */
     bool ending; /* nothing is started any more */
     struct arrivals arrivals;
     uint64_t next_due;      /* open loop */
@@ -160,6 +161,11 @@ const struct load_result *load_thread_result(const struct load_thread *thread)
 static void bump(uint64_t *counter, uint64_t by)
 {
     __atomic_store_n(counter, *counter + by, __ATOMIC_RELAXED);
+}
+
+void load_thread_end(struct load_thread *thread)
+{
+    __atomic_store_n(&thread->end, true, __ATOMIC_RELAXED);
 }
 
 struct load_tally load_thread_tally(const struct load_thread *thread)
@@ -438,7 +444,8 @@ static bool tick(struct load_thread *thread, uint64_t now)
     begin_usage(thread, now);
     if (!thread->ending &&
         (now >= thread->measure_to ||
-         __atomic_load_n(thread->options->stop, __ATOMIC_RELAXED))) {
+         __atomic_load_n(thread->options->stop, __ATOMIC_RELAXED) ||
+         __atomic_load_n(&thread->end, __ATOMIC_RELAXED))) {
         begin_end(thread, now);
     }
     if (now >= thread->next_look) {

@@ -49,6 +49,9 @@ int load_thread_create(const struct load_options *options, unsigned index,
 /* Runs the load, beginning at `start_at` of load_now(), to its end. */
 void load_thread_run(struct load_thread *thread, uint64_t start_at);
 
+/* Ends it early, as *options->stop does; from any thread. */
+void load_thread_end(struct load_thread *thread);
+
 struct load_tally load_thread_tally(const struct load_thread *thread);
 
 /* After it has run. */
