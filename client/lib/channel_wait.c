@@ -6,7 +6,8 @@
 
 struct wait {
     uv_sem_t over;
-    const struct nb_block *blocks; /* the caller's */
+    struct nb_block *blocks; /* the caller's */
+    bool placed;             /* values are in a target of the caller's */
     struct nb_outcome outcome;
     struct nb_errctx text;
 };
@@ -19,6 +20,9 @@ static void on_done(void *arg, const struct nb_outcome *outcome)
     wait->outcome.message = "";
     wait->outcome.blocks = wait->blocks;
     wait->outcome.n_blocks = wait->blocks != NULL ? outcome->n_blocks : 0;
+    for (size_t i = 0; i < wait->outcome.n_blocks && !wait->placed; i++) {
+        wait->blocks[i].values = NULL; /* they end with this function */
+    }
     uv_sem_post(&wait->over);
 }
 
@@ -42,7 +46,11 @@ static int wait_for(start_fn *start, struct nb_channel *channel,
                     const struct nb_call_options *options,
                     struct nb_outcome *outcome, struct nb_errctx *err)
 {
-    struct wait wait = {.blocks = options != NULL ? options->blocks : NULL};
+    struct wait wait = {0};
+    if (options != NULL) {
+        wait.blocks = options->blocks;
+        wait.placed = options->targets != NULL || options->matrix != NULL;
+    }
     int rv = check_thread(channel, err);
     if (rv == 0) {
         rv = uv_sem_init(&wait.over, 0);

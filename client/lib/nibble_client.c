@@ -178,12 +178,13 @@ static int take_frames(struct nb_client *client, uint32_t id,
     return rv < 0 ? lose(client, rv, text.text) : 0;
 }
 
-static int receive_some(struct nb_client *client, int send_error)
+static int receive_some(struct nb_client *client, int send_error,
+                        struct nb_errctx *err)
 {
     void *at;
     size_t room;
     if (reply_buffer_room(&client->replies, &at, &room) != 0) {
-        return lose(client, NB_ERR_TOO_LARGE, "no memory for the reply");
+        return fail(client, err, NB_ERR_NOMEM, "no memory for the reply");
     }
     ssize_t n = recv(client->fd, at, room, 0);
     if (n > 0) {
@@ -230,7 +231,7 @@ static int exchange(struct nb_client *client, uint32_t id,
             return events;
         }
         if ((events & POLLIN) != 0) {
-            rv = receive_some(client, send_error);
+            rv = receive_some(client, send_error, err);
             if (rv != 0) {
                 return rv;
             }

@@ -205,7 +205,8 @@ NB_API int nb_channel_open_loop(struct uv_loop_s *loop,
  * Ends a channel and frees it; NULL is allowed. Calls that are not done end
  * with NB_ERR_CANCELLED; a name that is being looked up is waited for. With a
  * thread of its own: waits until that has ended; not to be called from `done`,
- * nor while another thread is in any function but the two that wait.
+ * nor while another thread is in any function but the two that wait, and in
+ * those only once the call has begun: no new one may be on its way.
  * On a loop: returns at once, also from `done`; the calls end on the loop, and
  * `closed` (may be NULL) is called there when nothing is left.
  */
@@ -288,7 +289,8 @@ NB_API void nb_channel_cancel(struct nb_channel *channel, uint64_t ticket);
 /*
  * The same calls, waited for, on a channel with a thread of its own; not from
  * `done`. The return value is outcome->code; *outcome (may be NULL) has blocks
- * if options->blocks is set; its message is in *err. NB_ERR_INVALID besides: a
+ * if options->blocks is set, whose values are NULL unless they have a target:
+ * they are gone; its message is in *err. NB_ERR_INVALID besides: a
  * channel on a loop, which would wait for itself.
  */
 NB_API int nb_channel_lookup_wait(struct nb_channel *channel,

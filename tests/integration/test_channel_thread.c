@@ -122,6 +122,25 @@ START_TEST(threads_cancel)
 }
 END_TEST
 
+/* Without a target nothing is left of the values. */
+START_TEST(values_that_have_no_place)
+{
+    struct nb_block block = {.values = "something"};
+    const struct nb_call_options options = {.blocks = &block};
+    struct nb_outcome outcome;
+    fake_server_start(&servers[0], fake_serve);
+    open_channel(NULL, 1);
+    ck_assert_int_eq(nb_channel_lookup_wait(channel, &fixture_request, &options,
+                                            &outcome, &err),
+                     0);
+    ck_assert_uint_eq(outcome.n_blocks, 1);
+    ck_assert_uint_eq(block.rows, PEER_ROWS);
+    ck_assert_ptr_null(block.values);
+    nb_channel_close(channel, NULL, NULL);
+    fake_server_stop(&servers[0]);
+}
+END_TEST
+
 static void *wait_for_nobody(void *code)
 {
     *(int *)code =
@@ -220,6 +239,7 @@ static Suite *make_suite(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, threads_ask_and_wait);
     tcase_add_test(tcase, threads_cancel);
+    tcase_add_test(tcase, values_that_have_no_place);
     tcase_add_test(tcase, closing_ends_those_who_wait);
     tcase_add_test(tcase, nobody_waits_for_himself);
     tcase_add_loop_test(tcase, channels_that_are_refused, 0,
