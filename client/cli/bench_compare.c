@@ -20,6 +20,7 @@ static const struct {
     const char *unit;
     double scale;
 } figures[] = {
+    {"offered", NULL, "offered_per_s", "requests/s", 1},
     {"rate", NULL, "achieved_per_s", "requests/s", 1},
     {"latency p50", "latency_us", "p50", "us", 1},
     {"latency p99", "latency_us", "p99", "us", 1},
@@ -27,6 +28,8 @@ static const struct {
     {"latency max", "latency_us", "max", "us", 1},
     {"service p50", "service_us", "p50", "us", 1},
     {"service p99", "service_us", "p99", "us", 1},
+    {"late sends", NULL, "late_sends", "requests", 1},
+    {"not sent", NULL, "not_sent", "requests", 1},
     {"client", NULL, "client_core_share", "% of a core", 100},
 };
 #define N_FIGURES (sizeof(figures) / sizeof(figures[0]))
@@ -103,7 +106,7 @@ static void print_differences(const json_t *a, const json_t *b)
 static void print_making(const struct pair *pair)
 {
     static const char *const whole[] = {"client_version", "server_version",
-                                        "tables"};
+                                        "model", "tables", "ended_early"};
     const json_t *a = pair->reports[0];
     const json_t *b = pair->reports[1];
     printf("A           %s\nB           %s\n",
@@ -154,6 +157,24 @@ static void print_step(const json_t *a, const json_t *b, size_t index)
     }
 }
 
+/* What is no figure, and puts the figures in doubt. */
+static void print_doubts(const json_t *step, const char *whose)
+{
+    const json_t *errors = json_object_get(step, "errors");
+    const json_t *warning = json_object_get(step, "warning");
+    if (json_object_size(errors) > 0) {
+        char *text = text_of(errors);
+        if (text != NULL) {
+            printf("  errors of %s   %s\n", whose, text_foreign(text).text);
+        }
+        free(text);
+    }
+    if (json_is_string(warning)) {
+        printf("  warning of %s  %s\n", whose,
+               text_foreign(json_string_value(warning)).text);
+    }
+}
+
 static size_t n_steps(const struct pair *pair)
 {
     size_t a = json_array_size(json_object_get(pair->reports[0], "steps"));
@@ -164,6 +185,18 @@ static size_t n_steps(const struct pair *pair)
 static const json_t *step_of(const struct pair *pair, int which, size_t i)
 {
     return json_array_get(json_object_get(pair->reports[which], "steps"), i);
+}
+
+/* As the reports have it, or null. */
+static void put_both(json_t **object, const char *key, const json_t *a,
+                     const json_t *b)
+{
+    json_t *x = json_object_get(a, key);
+    json_t *y = json_object_get(b, key);
+    json_t *one = json_object();
+    json_put(&one, "a", x != NULL ? json_incref(x) : json_null());
+    json_put(&one, "b", y != NULL ? json_incref(y) : json_null());
+    json_put(object, key, one);
 }
 
 static json_t *step_json(const json_t *a, const json_t *b)
@@ -179,6 +212,8 @@ static json_t *step_json(const json_t *a, const json_t *b)
         json_put(&one, "unit", json_text(figures[i].unit));
         json_put(&object, figures[i].name, one);
     }
+    put_both(&object, "errors", a, b);
+    put_both(&object, "warning", a, b);
     return object;
 }
 
@@ -211,6 +246,8 @@ int bench_compare(const char *path_a, const char *path_b, bool json)
         print_making(&pair);
         for (size_t i = 0; i < n_steps(&pair); i++) {
             print_step(step_of(&pair, 0, i), step_of(&pair, 1, i), i);
+            print_doubts(step_of(&pair, 0, i), "A");
+            print_doubts(step_of(&pair, 1, i), "B");
         }
     }
     json_decref(pair.reports[0]);

@@ -11,6 +11,11 @@
 
 #define REPORT_FORMAT 1
 
+static void put_asked(json_t **object, const char *key, const char *text)
+{
+    json_put(object, key, text != NULL ? json_text(text) : json_null());
+}
+
 static json_t *parameters_json(const struct bench_session *session)
 {
     const struct bench_args *args = session->args;
@@ -32,6 +37,8 @@ static json_t *parameters_json(const struct bench_session *session)
     json_put(&object, "loop", json_text(open ? "open" : "closed"));
     json_put(&object, "arrivals",
              open ? json_text(bench_arrivals_at(load->arrivals)) : json_null());
+    put_asked(&object, "rate", args->rate_text);
+    put_asked(&object, "ramp", args->ramp_text);
     json_put(&object, "connections", json_count(load->connections));
     json_put(&object, "depth", json_count(load->depth));
     json_put(&object, "threads", json_count(load->threads));

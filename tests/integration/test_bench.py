@@ -219,6 +219,9 @@ class Loads(nibble_test.TestCase):
         compared = nibble("bench", "--compare", a, b).stdout
         self.assertIn("differs     seed: 1 and 2", compared)
         self.assertEqual(compared.count("latency p99.9"), 3)
+        self.assertEqual(compared.count("  offered "), 3)
+        self.assertEqual(compared.count("  not sent "), 3)
+        self.assertEqual(report["parameters"]["ramp"], "100:400:3")
         both = json.loads(nibble("bench", "--compare", a, b, "--json").stdout)
         self.assertEqual(
             both["steps"][2]["rate"]["a"],
@@ -233,6 +236,27 @@ class Loads(nibble_test.TestCase):
             done = nibble("bench", "--compare", path, path, check=False)
             self.assertEqual(done.returncode, 1, text)
             self.assertIn(path, done.stderr)
+        # What puts figures in doubt is shown.
+        with open(path, "w") as out:
+            json.dump({"report": "nibble bench", "model": "m",
+                       "ended_early": True, "parameters": {"rate": "5"},
+                       "steps": [{"errors": {"timeout": 3}, "late_sends": 2,
+                                  "warning": "a client that is busy"}]}, out)
+        calm = nibble_test.scratch_path(".json")
+        with open(calm, "w") as out:
+            json.dump({"report": "nibble bench", "model": "n",
+                       "ended_early": False, "parameters": {"rate": "6"},
+                       "steps": [{"errors": {}, "warning": None}]}, out)
+        told = nibble("bench", "--compare", path, calm).stdout
+        for line in ('errors of A   {"timeout":3}',
+                     "warning of A  a client that is busy", "late sends",
+                     'model: "m" and "n"', "ended_early: true and false",
+                     'rate: "5" and "6"'):
+            self.assertIn(line, told)
+        self.assertNotIn(" of B ", told)
+        step = json.loads(nibble("bench", "--compare", path, calm,
+                                 "--json").stdout)["steps"][0]
+        self.assertEqual(step["errors"], {"a": {"timeout": 3}, "b": {}})
         # What is missing, or of another type, is not a number.
         with open(path, "w") as out:
             out.write('{"report": "nibble bench", "steps": [7, {"latency_us": '
