@@ -70,6 +70,9 @@ class Served(nibble_test.TestCase):
                                             numpy.array([3, 0, 1, 2])))
         self.assertTrue(numpy.array_equal(
             jagged, self.client.pool("words", bags)))
+        # A tuple of two lists is two bags, even where it could be a pair.
+        self.assertEqual(self.client.pool("words", ([1, 2], [2])).shape,
+                         (2, 12))
         weighted = self.client.pool("words", [[1, 2]], weights=[2, -1])
         self.assertTrue(numpy.allclose(
             weighted[0], 2 * self.rows[1] - self.rows[2], atol=1e-5))
@@ -119,13 +122,17 @@ class Served(nibble_test.TestCase):
         for wrong in (lambda c: c.lookup("words", [-1]),
                       lambda c: c.lookup("words", [2**64]),
                       lambda c: c.lookup("words", [1.5]),
+                      lambda c: c.lookup("words",
+                                         numpy.array([1.5], object)),
                       lambda c: c.lookup("words", ["a"]),
                       lambda c: c.lookup("words", [[1], [2]]),
                       lambda c: c.lookup("words", [1], dtype="int8"),
                       lambda c: c.pool("words", [[1]], dtype="packed"),
                       lambda c: c.pool("words", [[1]], mode="median"),
-                      lambda c: c.pool("words", ([1, 2], [1])),
-                      lambda c: c.pool("words", ([1], [-1])),
+                      lambda c: c.pool("words", (numpy.array([1, 2]),
+                                                 numpy.array([1]))),
+                      lambda c: c.pool("words", (numpy.array([1]),
+                                                 numpy.array([-1]))),
                       lambda c: c.pool("words", [[1, 2]], weights=[1])):
             with self.assertRaises(ValueError):
                 wrong(self.client)

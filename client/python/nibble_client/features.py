@@ -59,7 +59,7 @@ def _not_integers(table):
 
 def _as_ids(ids, table):
     """A flat array of uint64."""
-    if not isinstance(ids, numpy.ndarray):
+    if not isinstance(ids, numpy.ndarray) or ids.dtype == object:
         # Left to itself, NumPy makes floats of [1, 2**64 - 1].
         try:
             ids = numpy.array([operator.index(i) for i in ids], object)
@@ -76,7 +76,9 @@ def _as_ids(ids, table):
 
 def _as_bags(bags, table):
     """(ids, lengths)"""
-    if isinstance(bags, tuple) and len(bags) == 2:
+    # Two lists in a tuple are two bags.
+    if (isinstance(bags, tuple) and len(bags) == 2 and
+            all(isinstance(part, numpy.ndarray) for part in bags)):
         ids = _as_ids(bags[0], table)
         lengths = _as_ids(bags[1], table)
     else:
