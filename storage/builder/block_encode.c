@@ -27,12 +27,17 @@ static int fail_value(const struct build_job *job, int rv, uint64_t row,
 {
     uint64_t line_number = source_line(job->source, row);
     char line[40] = "";
+    struct nb_codec_traits traits;
     if (line_number != 0) {
         snprintf(line, sizeof(line), " (line %" PRIu64 ")", line_number);
     }
     const char *advice = "beyond fp32 scales";
     if (rv == NB_ERR_NONFINITE) {
         advice = "not finite; --nan zero stores 0 instead";
+    } else if (nb_codec_traits(job->format.codec, &traits) == 0 &&
+               traits.other_scales == 0 &&
+               job->format.scales == NB_SCALES_FP16) {
+        advice = "beyond this codec's fp16 numbers; use --codec fp32";
     } else if (job->format.scales == NB_SCALES_FP16) {
         advice = job->params != NULL && job->params->column_scale != NULL
                      ? "beyond fp16 scales for its column; use --scales fp32 "

@@ -198,6 +198,18 @@ class FilesTest(unittest.TestCase):
                                ("False", "(3, 4)"), bytes(48))), "i4")
         self.refuses(write(npy("not a dict", bytes(48))), "expected '{'")
 
+    def test_advice_for_values_beyond(self):
+        rows = numpy.full((2, 4), 1e6, dtype=numpy.float32)
+        rows[:, 0] = -1e6
+        source = scratch_path(".npy")
+        numpy.save(source, rows)
+        self.refuses(source, "use --scales fp32", options=("--codec", "q4"))
+        nibble("quantize", "--codec", "q4", "--scales", "fp32", "--input",
+               source, "--output", scratch_path(".nbt"))
+        self.refuses(source, "use --codec fp32", options=("--codec", "fp16"))
+        nibble("quantize", "--codec", "fp32", "--input", source, "--output",
+               scratch_path(".nbt"))
+
     def test_outputs_that_cannot_be(self):
         for output in ("/no/such/directory/a.nbt", "/proc/a.nbt",
                        os.path.dirname(self.glove)):
