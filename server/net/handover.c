@@ -3,6 +3,8 @@
 
 #include "server/net/handover.h"
 
+#include <unistd.h>
+
 #include "server/net/loop.h"
 
 static bool put(struct handover *handover, const struct accepted *accepted)
@@ -56,6 +58,16 @@ static bool give(struct loop *to, const struct accepted *accepted)
 
 bool handover_give(struct loop *loop, const struct accepted *accepted)
 {
+    if (accepted->n_before >= loop->common->max_conns) {
+        return false;
+    }
     struct loop *to = idlest(loop);
     return to != loop && give(to, accepted);
+}
+
+void handover_drop(struct loop *loop, const struct accepted *accepted)
+{
+    close(accepted->fd);
+    atomic_fetch_sub_explicit(&loop->common->n_conns, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&loop->n_own, 1, memory_order_relaxed);
 }

@@ -87,11 +87,9 @@ static void add_conn(struct loop *loop, struct conn *conn)
 }
 
 /* Begins, or turns away, a connection that has been accepted. */
-static void begin_conn(struct loop *loop, struct conn *conn)
+static void begin_conn(struct loop *loop, struct conn *conn, uint64_t before)
 {
     const struct loop_common *common = loop->common;
-    uint64_t before = atomic_fetch_add_explicit(&loop->common->n_conns, 1,
-                                                memory_order_relaxed);
     add_conn(loop, conn);
     if (before < common->max_conns) {
         if (conn_start(conn) != 0) {
@@ -151,8 +149,7 @@ static int open_conn(struct loop *loop, struct conn *conn,
     int rv = conn_init(conn, &loop->uv, accepted->is_unix, &loop->service);
     if (rv != 0) {
         free(conn);
-        close(accepted->fd);
-        atomic_fetch_sub_explicit(&loop->n_own, 1, memory_order_relaxed);
+        handover_drop(loop, accepted);
         return rv;
     }
     start_tick(loop);
@@ -161,7 +158,9 @@ static int open_conn(struct loop *loop, struct conn *conn,
     if (rv != 0) {
         close(accepted->fd);
     }
-    begin_conn(loop, conn); /* without a descriptor it cannot be read from */
+    begin_conn(
+        loop, conn,
+        accepted->n_before); /* without a descriptor it cannot be read from */
     return 0;
 }
 
@@ -175,14 +174,16 @@ static int accept_conn(struct listener *listener)
     if (conn == NULL) {
         return -ENOMEM;
     }
-    const struct accepted accepted = {
+    struct accepted accepted = {
         accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC),
-        listener->is_unix};
+        listener->is_unix, 0};
     if (accepted.fd < 0) {
         int rv = -errno;
         free(conn);
         return rv;
     }
+    accepted.n_before = atomic_fetch_add_explicit(&loop->common->n_conns, 1,
+                                                  memory_order_relaxed);
     if (!loop->draining && handover_give(loop, &accepted)) {
         free(conn);
         return 0;
@@ -369,8 +370,7 @@ static void take_given(struct loop *loop)
             open_conn(loop, conn, &accepted);
         } else if (more) {
             log_accept(loop, -ENOMEM);
-            close(accepted.fd);
-            atomic_fetch_sub_explicit(&loop->n_own, 1, memory_order_relaxed);
+            handover_drop(loop, &accepted);
         }
     }
 }
