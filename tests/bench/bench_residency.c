@@ -111,6 +111,14 @@ static void run(const struct settings *settings, struct way *ways,
             print_way(settings, &ways[i], i);
         }
     }
+    struct way *map = &ways[RESIDENCY_MAP];
+    struct way *huge = &ways[RESIDENCY_HUGE];
+    if (map->table != NULL && huge->table != NULL) {
+        printf("huge against map: packed rows %.2fx, sums of 32 rows %.2fx as "
+               "fast\n",
+               timing_median(&map->packed) / timing_median(&huge->packed),
+               timing_median(&map->sums) / timing_median(&huge->sums));
+    }
 }
 
 int main(int argc, char **argv)

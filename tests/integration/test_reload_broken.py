@@ -9,11 +9,14 @@ import os
 import shutil
 import struct
 
+import numpy
+
 import nibble_test
 from nibble_test import nibble, run, scratch_path, wait_for
 from repo_case import DIM, RepoCase, damage
 
-SECTIONS = {1: "row", 2: "metadata", 3: "parameters"}
+SECTIONS = {1: "row", 2: "metadata", 3: "parameters", 5: "key index",
+            6: "unseen", 7: "protected"}
 
 
 def sections(path):
@@ -33,15 +36,21 @@ class BrokenTest(RepoCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        # One with every kind of section.
-        cls.scaled = nibble_test.table(
-            nibble_test.random_rows(300, DIM, seed=9), "--columns", "scale")
+        # Together they have every kind of section.
+        rows = nibble_test.random_rows(300, DIM, seed=9)
+        keys, weights = scratch_path(".npy"), scratch_path(".npy")
+        numpy.save(keys, numpy.arange(300, dtype="u8") * 7919)
+        numpy.save(weights, numpy.arange(300.0))
+        cls.scaled = nibble_test.table(rows, "--columns", "scale")
+        cls.keyed = nibble_test.table(rows, "--keys", keys, "--unseen", "row:1")
+        cls.protected = nibble_test.table(rows, "--protect", weights + ":0.1")
 
     def setUp(self):
         super().setUp()
         self.publish(0, names=("t",))
         nibble("publish", "--repo", self.repo, "--model", "m",
-               "t=" + self.tables[1], "u=" + self.scaled)
+               "t=" + self.tables[1], "u=" + self.scaled,
+               "v=" + self.keyed, "w=" + self.protected)
         self.whole = scratch_path(".version")
         os.rename(self.path(2), self.whole)
         self.numbers = itertools.count(2)
@@ -137,17 +146,21 @@ class BrokenTest(RepoCase):
     def test_flipped_bits(self):
         path = os.path.join(self.whole, "u.nbt")
         found = sections(path)
-        self.assertEqual({name for name, _, _ in found},
-                         set(SECTIONS.values()))
         for at in (0, 9, 20, 33, 49, 82):  # of the header
             self.refused(self.in_file("u.nbt", lambda p: damage(p, at)),
                          "u.nbt: ")
         self.refused(self.in_file("u.nbt", lambda p: damage(p, 4095)),
                      "u.nbt: ", "between sections")
-        for name, offset, length in found:
-            for at in (offset, offset + length - 1):
-                self.refused(self.in_file("u.nbt", lambda p: damage(p, at)),
-                             "u.nbt: ", name)
+        for table in ("v.nbt", "w.nbt"):
+            found += sections(os.path.join(self.whole, table))
+        self.assertEqual({name for name, _, _ in found},
+                         set(SECTIONS.values()))
+        for table in ("u.nbt", "v.nbt", "w.nbt"):
+            for name, offset, length in sections(
+                    os.path.join(self.whole, table)):
+                for at in (offset, offset + length - 1):
+                    self.refused(self.in_file(table, lambda p: damage(p, at)),
+                                 table + ": ", name)
 
     def test_another_table(self):
         for other in (self.tables[2], self.tables[1]):
