@@ -5,6 +5,8 @@
 import contextlib
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import xml.dom.minidom
@@ -194,6 +196,24 @@ class Loads(nibble_test.TestCase):
         self.server = self.serve({"words": self.path})
         self.arguments = ("--server", self.server.address, "--tables",
                           "words:4")
+
+    def test_a_line_each_second_on_a_terminal(self):
+        master, slave = pty.openpty()
+        process = subprocess.Popen(
+            [nibble_test.NIBBLE, "bench", *self.arguments, "--rate", "200",
+             "--duration", "2.2", "--warm-up", "0.1", "--request-mib", "1"],
+            stdout=subprocess.DEVNULL, stderr=slave)
+        os.close(slave)
+        shown = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(master, 4096):
+                shown += part
+        os.close(master)
+        self.assertEqual(process.wait(), 0)
+        seconds = re.findall(r"(\d+) s: [\d,]+ of 200 requests/s, "
+                             r"[\d.e+-]+ ms on average, 0 errors",
+                             shown.decode())
+        self.assertEqual(seconds[:2], ["1", "2"], shown)
 
     def test_ramp_svg_output_compare(self):
         a = nibble_test.scratch_path(".json")
