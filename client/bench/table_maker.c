@@ -58,6 +58,12 @@ static int append_block(struct making *making, struct table_writer *writer,
                : nb_fail(err, rv, "cannot encode rows: %s", nb_strerror(rv));
 }
 
+static bool was_stopped(const struct table_maker_options *options)
+{
+    return options->stop != NULL &&
+           __atomic_load_n(options->stop, __ATOMIC_RELAXED);
+}
+
 static int append_rows(struct making *making, struct table_writer *writer,
                        uint64_t n_rows, struct nb_errctx *err)
 {
@@ -71,7 +77,9 @@ static int append_rows(struct making *making, struct table_writer *writer,
     for (uint64_t first = 0; rv == 0 && first < n_rows; first += BLOCK_ROWS) {
         uint64_t left = n_rows - first;
         size_t n = left < BLOCK_ROWS ? (size_t)left : BLOCK_ROWS;
-        rv = append_block(making, writer, first, n, err);
+        rv = was_stopped(making->options)
+                 ? nb_fail(err, -EINTR, "ended early by a signal")
+                 : append_block(making, writer, first, n, err);
         making->rows_done += n;
         if (rv == 0 && making->options->progress != NULL) {
             making->options->progress(making->options->progress_arg,

@@ -6,6 +6,7 @@
 #ifndef NB_BENCH_TABLE_MAKER_H
 #define NB_BENCH_TABLE_MAKER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,10 +31,11 @@ struct table_maker_options {
     uint64_t seed;
     table_maker_progress_fn *progress;
     void *progress_arg;
+    const bool *stop; /* once true, by a signal, making ends; NULL: never */
 };
 
-/* Makes the tables, as the next version of the model. -errno, errors of
- * table_writer.h and publish(). */
+/* Makes the tables, as the next version of the model. -errno, -EINTR when it
+ * was stopped, which leaves nothing; errors of table_writer.h and publish(). */
 int table_maker_publish(const struct table_maker_options *options,
                         uint64_t *version, struct nb_errctx *err);
 

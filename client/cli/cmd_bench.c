@@ -48,6 +48,24 @@ static int print_made(const struct bench_args *args,
     return json_line_print("bench", object);
 }
 
+static bool *stop_flag; /* of a session, while signals are caught */
+
+static void on_signal(int number)
+{
+    (void)number;
+    __atomic_store_n(stop_flag, true, __ATOMIC_RELAXED);
+}
+
+/* The first signal ends the work early, a second one the program. */
+static void catch_signals(bool *flag)
+{
+    const struct sigaction action = {.sa_handler = on_signal,
+                                     .sa_flags = (int)SA_RESETHAND};
+    stop_flag = flag;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
 static int make_tables(const struct bench_args *args)
 {
     const struct profile *profile = profile_by_name(args->make_tables);
@@ -60,6 +78,7 @@ static int make_tables(const struct bench_args *args)
         return command_fail("bench", rv, &err);
     }
     struct progress_line line;
+    static bool stop;
     const struct table_maker_options options = {
         .repo = args->repo,
         .model = args->model != NULL ? args->model : profile->name,
@@ -68,8 +87,10 @@ static int make_tables(const struct bench_args *args)
         .seed = args->seed,
         .progress = show_rows,
         .progress_arg = &line,
+        .stop = &stop,
     };
     uint64_t version = 0;
+    catch_signals(&stop);
     progress_line_begin(&line, "making tables");
     rv = table_maker_publish(&options, &version, &err);
     progress_line_end(&line);
@@ -81,24 +102,6 @@ static int make_tables(const struct bench_args *args)
 }
 
 /* ---- loads ------------------------------------------------------------ */
-
-static bool *stop_flag; /* of the session, while signals are caught */
-
-static void on_signal(int number)
-{
-    (void)number;
-    __atomic_store_n(stop_flag, true, __ATOMIC_RELAXED);
-}
-
-/* The first signal ends the load early, a second one the program. */
-static void catch_signals(bool *flag)
-{
-    const struct sigaction action = {.sa_handler = on_signal,
-                                     .sa_flags = (int)SA_RESETHAND};
-    stop_flag = flag;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
 
 static int write_files(const struct bench_session *session,
                        const struct bench_steps *steps, struct nb_errctx *err)

@@ -456,6 +456,22 @@ class Loads(nibble_test.TestCase):
 
 
 class Publishing(nibble_test.TestCase):
+    def test_a_signal_leaves_no_tables(self):
+        repo = nibble_test.scratch_path(".repo")
+        process = subprocess.Popen(
+            [nibble_test.NIBBLE, "bench", "--make-tables", "rm2", "--repo",
+             repo], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        nibble_test.wait_for(
+            lambda: os.path.isdir(repo) and
+            any(name.startswith(".bench-") for name in os.listdir(repo)),
+            "tables are being made")
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=nibble_test.DEADLINE_S)
+        self.assertEqual(process.returncode, 1, error)
+        self.assertIn("ended early by a signal", error)
+        self.assertEqual([name for name in os.listdir(repo)
+                          if name.startswith(".bench-")], [])
+
     def test_versions_are_published_meanwhile(self):
         repo = made_tables("point", "0.0001")
         address = self.serve({}, "--repo", repo).address
