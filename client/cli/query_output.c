@@ -29,6 +29,12 @@ static void print_headline(const struct server_query *query,
         printf(" (%u bytes a row, decoded here)", block->row_bytes);
     }
     printf(", %s unseen\n", text_counted(block->unseen, "id").text);
+    if (rows->ids != NULL && block->rows > 0 && block->unseen == block->rows) {
+        fprintf(stderr, "none of the ids is in the table: they are %s\n",
+                rows->words != NULL
+                    ? "hashes of words if it was quantized with --keys text"
+                    : "row numbers unless it was quantized with --keys");
+    }
 }
 
 static void print_rows(const struct query_rows *rows,

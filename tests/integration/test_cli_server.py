@@ -107,8 +107,13 @@ class ServerTest(nibble_test.TestCase):
         self.assertEqual(report["unseen"], 4)
         self.assertEqual(report["values"][1:], [[0] * DIM] * 4)
         self.assertEqual([int(i) for i in report["ids"]], ids)
-        text = self.ask("lookup", "--table", "t", "--ids", "300").stdout
-        self.assertIn("1 row x 13 values, fp32, 1 id unseen", text)
+        done = self.ask("lookup", "--table", "t", "--ids", "300")
+        self.assertIn("1 row x 13 values, fp32, 1 id unseen", done.stdout)
+        self.assertIn("row numbers unless", done.stderr)
+        done = self.ask("lookup", "--table", "t", "--keys", "the")
+        self.assertIn("if it was quantized with --keys text", done.stderr)
+        done = self.ask("lookup", "--table", "t", "--ids", "300,1")
+        self.assertEqual(done.stderr, "")
         got = self.asked_npy("lookup", "--table", "t", "--ids", "300",
                              "--dtype", "packed")
         self.assertFalse(got.any())
