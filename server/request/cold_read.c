@@ -39,7 +39,7 @@ static uint32_t n_stalls;
 static uint16_t look_at(uint64_t now_ns)
 {
     uint64_t n = now_ns / COLD_PROBE_NS +
-                 2u * __atomic_load_n(&n_stalls, __ATOMIC_RELAXED);
+                 (uint64_t)2 * __atomic_load_n(&n_stalls, __ATOMIC_RELAXED);
     return (uint16_t)(n % UINT16_MAX + 1);
 }
 
@@ -63,14 +63,15 @@ static struct cold_read *make_read(const struct cold_pages *pages,
                                    struct table_set *tables)
 {
     size_t n = pages->n;
-    struct cold_read *read =
-        malloc(sizeof(*read) + n * sizeof(pages->offsets[0]) +
-               n * sizeof(pages->of[0]));
+    size_t offsets_bytes = n * sizeof(pages->offsets[0]);
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): they are pointers */
+    size_t of_bytes = n * sizeof(pages->of[0]);
+    struct cold_read *read = malloc(sizeof(*read) + offsets_bytes + of_bytes);
     if (read != NULL) {
         *read = (struct cold_read){.tables = table_set_ref(tables), .n = n};
-        memcpy(read->offsets, pages->offsets, n * sizeof(pages->offsets[0]));
+        memcpy(read->offsets, pages->offsets, offsets_bytes);
         read->of = (const struct table **)(void *)(read->offsets + n);
-        memcpy(read->of, pages->of, n * sizeof(pages->of[0]));
+        memcpy(read->of, pages->of, of_bytes);
     }
     return read;
 }

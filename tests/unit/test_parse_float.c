@@ -38,8 +38,12 @@ static void assert_as_strtof(const char *text)
     double expected_wide = strtod_l(text, &end, c_locale);
     ck_assert_msg(parse_double(text, text + strlen(text), c_locale, &wide),
                   "%s refused", text);
-    ck_assert_msg(memcmp(&wide, &expected_wide, sizeof(wide)) == 0,
-                  "%s: %a, not %a", text, wide, expected_wide);
+    uint64_t bits;
+    uint64_t expected_bits;
+    memcpy(&bits, &wide, sizeof(bits));
+    memcpy(&expected_bits, &expected_wide, sizeof(expected_bits));
+    ck_assert_msg(bits == expected_bits, "%s: %a, not %a", text, wide,
+                  expected_wide);
 }
 
 START_TEST(numbers)
