@@ -7,7 +7,7 @@
  * libuv's threads, then it is answered as if it had come now.
  *
  * To look for such a page takes a call of the system, which is done only while
- * there is reason to: from the start, with a new catalog, after a page was
+ * there is reason to: from the start, after a page was
  * found, and after a turn of the loop that was long and stopped for the disk,
  * for PROBE_NS each. A page
  * that was in memory is not asked for again for as long as that, or until a

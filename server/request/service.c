@@ -65,8 +65,6 @@ void service_switch(struct service *service, struct catalog *catalog)
     struct catalog *old = service->catalog;
     service->catalog = catalog;
     catalog_unref(old);
-    /* Pages of what is new may have been read by nobody. */
-    service->probe_until_ns = service->now_ns() + COLD_PROBE_NS;
 }
 
 int service_init(struct service *service, const struct service_common *common,
