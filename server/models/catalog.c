@@ -212,6 +212,37 @@ struct table_set *catalog_entry_version(const struct catalog_entry *entry,
     return NULL;
 }
 
+static bool brings_unread(const struct catalog_entry *entry,
+                          const struct catalog_entry *before)
+{
+    if (table_set_is_unread(entry->tables) &&
+        (before == NULL || before->tables != entry->tables)) {
+        return true;
+    }
+    for (size_t i = 0; i < entry->n_kept; i++) {
+        struct table_set *set = entry->kept[i];
+        if (table_set_is_unread(set) &&
+            (before == NULL ||
+             catalog_entry_version(before, table_set_version(set)) != set)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool catalog_brings_unread(const struct catalog *catalog,
+                           const struct catalog *before)
+{
+    for (size_t i = 0; i < catalog->n; i++) {
+        const struct catalog_entry *entry = &catalog->entries[i];
+        if (brings_unread(
+                entry, catalog_find(before, table_set_model(entry->tables)))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 uint64_t catalog_entry_bytes(const struct catalog_entry *entry)
 {
     uint64_t bytes = table_set_bytes(entry->tables);

@@ -110,6 +110,11 @@ struct table_set *catalog_entry_version(const struct catalog_entry *entry,
 /* Is a version of it served? */
 bool catalog_entry_is_served(const struct catalog_entry *entry);
 
+/* Is a version, of which pages may have been read by nobody, served that was
+ * not before, or loaded that was not? */
+bool catalog_brings_unread(const struct catalog *catalog,
+                           const struct catalog *before);
+
 /* Bytes of all files that are loaded: of a model, of all. */
 uint64_t catalog_entry_bytes(const struct catalog_entry *entry);
 uint64_t catalog_bytes(const struct catalog *catalog);

@@ -16,6 +16,7 @@ struct table_set {
     uint64_t version;
     struct version_id id;
     unsigned n_loops;
+    bool unread;
     size_t n;
     struct table_entry *entries; /* sorted by name */
 };
@@ -60,6 +61,16 @@ void table_set_identify(struct table_set *set, const struct version_id *id)
 const struct version_id *table_set_id(const struct table_set *set)
 {
     return &set->id;
+}
+
+void table_set_tell_unread(struct table_set *set)
+{
+    set->unread = true;
+}
+
+bool table_set_is_unread(const struct table_set *set)
+{
+    return set->unread;
 }
 
 uint64_t table_set_bytes(const struct table_set *set)

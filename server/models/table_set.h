@@ -8,6 +8,7 @@
 #ifndef NB_SERVER_TABLE_SET_H
 #define NB_SERVER_TABLE_SET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,6 +58,11 @@ uint64_t table_set_version(const struct table_set *set);
  * set is shared. */
 void table_set_identify(struct table_set *set, const struct version_id *id);
 const struct version_id *table_set_id(const struct table_set *set);
+
+/* Pages of its tables may have been read by nobody. To be told before the set
+ * is shared. */
+void table_set_tell_unread(struct table_set *set);
+bool table_set_is_unread(const struct table_set *set);
 
 /* Of the files of all tables. */
 uint64_t table_set_bytes(const struct table_set *set);

@@ -5,6 +5,16 @@
 
 #include "server/settings/residency_rules.h"
 
+static bool may_be_cold(const struct model_version *opened)
+{
+    for (size_t i = 0; i < opened->manifest.n; i++) {
+        if (table_may_be_cold(opened->tables[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int make_set(const struct version_load *load, const char *model,
                     struct serving *serving, struct table_set **tables,
                     struct nb_errctx *err)
@@ -16,6 +26,9 @@ static int make_set(const struct version_load *load, const char *model,
         return nb_fail(err, rv, "%s: out of memory", serving->path);
     }
     table_set_identify(set, &opened->id);
+    if (!load->prefault && may_be_cold(opened)) {
+        table_set_tell_unread(set);
+    }
     table_set_free_by(set, load->reaper);
     for (size_t i = 0; i < opened->manifest.n && rv == 0; i++) {
         rv = table_set_take(set, opened->manifest.tables[i].name,

@@ -7,13 +7,14 @@
  * libuv's threads, then it is answered as if it had come now.
  *
  * To look for such a page takes a call of the system, which is done only while
- * there is reason to: from the start, after a page was
- * found, and after a turn of the loop that was long and stopped for the disk,
- * for PROBE_NS each. A page
- * that was in memory is not asked for again for as long as that, or until a
- * loop stops for the disk.
+ * there is reason to, for COLD_PROBE_NS each: from the start, with a version
+ * that was not read to memory before it is served (--keep-memory has no room
+ * for it), after a page was found, and after a turn of the loop that was long
+ * and stopped for the disk. A page that was in memory is not asked for again
+ * for once to twice as long as that, or until a loop stops for the disk.
  * So the first request after a long time with everything in memory may stop
- * its loop; others, of other loops, go on.
+ * its loop; others, of other loops, go on. Not with every version: asking of
+ * each page again, while what is old is unmapped, stops loops too.
  */
 #ifndef NB_SERVER_COLD_READ_H
 #define NB_SERVER_COLD_READ_H

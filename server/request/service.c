@@ -63,6 +63,9 @@ void service_switch(struct service *service, struct catalog *catalog)
 {
     fit_arena(service->arena, arena_bytes(service->common, catalog));
     struct catalog *old = service->catalog;
+    if (catalog_brings_unread(catalog, old)) {
+        service->probe_until_ns = service->now_ns() + COLD_PROBE_NS;
+    }
     service->catalog = catalog;
     catalog_unref(old);
 }

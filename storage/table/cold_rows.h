@@ -12,6 +12,11 @@
 #include "storage/table/key_index.h"
 #include "storage/table/table_map.h"
 
+/* The same of one row, row < n_rows. */
+size_t cold_rows_find_row(const struct table_map *map,
+                          const struct nb_rows *rows, uint64_t row,
+                          uint16_t look, size_t max, uint64_t *offsets);
+
 /* Offsets in the file, at most `max`, of pages in no cache that rows of the ids
  * need, second rows of protected ones included. Rows are in the mapping; `keys`
  * is asked if they have keys. `look` is as table_find_cold() says. Returns how

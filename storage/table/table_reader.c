@@ -515,8 +515,15 @@ bool table_may_be_cold(const struct table *table)
 size_t table_find_cold(const struct table *table, const struct nb_ids *ids,
                        uint16_t look, size_t max, uint64_t *offsets)
 {
-    return cold_rows_find(&table->map, &table->rows, &table->keys, ids, look,
-                          max, offsets);
+    const struct nb_unseen_policy *unseen = &table->unseen;
+    size_t n = cold_rows_find(&table->map, &table->rows, &table->keys, ids,
+                              look, max, offsets);
+    /* Whether an id of a keyed table is unseen is known from its row only. */
+    if (unseen->action == NB_UNSEEN_DEFAULT && ids->n > 0) {
+        n += cold_rows_find_row(&table->map, &table->rows, unseen->default_row,
+                                look, max - n, offsets + n);
+    }
+    return n;
 }
 
 void table_read_pages(const struct table *table, const uint64_t *offsets,

@@ -117,11 +117,12 @@ enum table_residency table_residency(const struct table *table);
 bool table_may_be_cold(const struct table *table);
 
 /*
- * Finds pages, at most `max`, that rows of the ids need and that are in no
- * cache: offsets in the file, for table_read_pages(). Returns how many. An id
- * takes a call of the system, of a keyed table after a look at the index; but
- * none if the same look, or the one before, found its page in memory. `look` is
- * 1..65535; 2 after 1 and so on, as long as what was seen may still hold.
+ * Finds pages, at most `max`, that rows of the ids need, or the row that unseen
+ * ids get, and that are in no cache: offsets in the file, for
+ * table_read_pages(). Returns how many. An id takes a call of the system, of a
+ * keyed table after a look at the index; but none if the same look, or the one
+ * before, found its page in memory. `look` is 1..65535; 2 after 1 and so on, as
+ * long as what was seen may still hold.
  */
 size_t table_find_cold(const struct table *table, const struct nb_ids *ids,
                        uint16_t look, size_t max, uint64_t *offsets);

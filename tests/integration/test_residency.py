@@ -186,6 +186,17 @@ class ColdPages(nibble_test.TestCase):
         peer.call(POOL, request)
         self.assertEqual(self.put_off(server), 1)
 
+    def test_the_row_of_unseen_ids_waits_too(self):
+        path = nibble_test.table(self.source, "--unseen", "row:30000")
+        server, peer = self.serve_cold(path)
+        peer.lookup("t", [])
+        self.assertEqual(self.put_off(server), 0)  # it is not needed
+        for _ in range(2):
+            block = peer.lookup("t", [self.N_ROWS, self.N_ROWS + 7])
+            for row in block_values(block):
+                numpy.testing.assert_array_equal(row, self.rows[30000])
+            self.assertEqual(self.put_off(server), 1)
+
     def test_large_requests_wait_piece_by_piece(self):
         server, peer = self.serve_cold(self.dense)
         other = self.connect(server)

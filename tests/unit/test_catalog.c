@@ -196,6 +196,46 @@ START_TEST(events_are_remembered_newest_first)
 }
 END_TEST
 
+/* Versions 9, which is served, 8 and 7, of which `unread` was not read. */
+static struct catalog *with_unread(const struct catalog *before,
+                                   uint64_t unread)
+{
+    struct catalog *copy;
+    struct catalog_entry entry = make_entry(9, 3);
+    table_set_tell_unread(catalog_entry_version(&entry, unread));
+    ck_assert_int_eq(catalog_replace(before, "m", &entry, &copy), 0);
+    drop_entry(&entry);
+    return copy;
+}
+
+START_TEST(what_is_new_and_was_not_read)
+{
+    add("a", 1, CATALOG_LATEST);
+    for (uint64_t unread = 7; unread <= 9; unread++) {
+        struct catalog *next = with_unread(catalog, unread);
+        ck_assert(catalog_brings_unread(next, catalog));
+        ck_assert(!catalog_brings_unread(next, next));
+        ck_assert(!catalog_brings_unread(catalog, next));
+
+        /* The one kept last is served instead, as a pin has it. */
+        struct catalog *pinned;
+        struct catalog_entry entry = *catalog_find(next, "m");
+        struct table_set *served = entry.tables;
+        entry.tables = entry.kept[1];
+        entry.kept[1] = served;
+        ck_assert_int_eq(catalog_replace(next, "m", &entry, &pinned), 0);
+        ck_assert(catalog_brings_unread(pinned, next) == (unread == 7));
+        catalog_unref(pinned);
+
+        /* Another stands under the number. */
+        struct catalog *other = with_unread(next, unread);
+        ck_assert(catalog_brings_unread(other, next));
+        catalog_unref(other);
+        catalog_unref(next);
+    }
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("catalog");
@@ -207,6 +247,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, references_keep_the_models);
     tcase_add_test(tcase, a_copy_with_another_entry);
     tcase_add_test(tcase, versions_are_found_by_number);
+    tcase_add_test(tcase, what_is_new_and_was_not_read);
     tcase_add_test(tcase, events_are_remembered_newest_first);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -117,6 +117,38 @@ START_TEST(memory_bounds_what_is_kept)
 }
 END_TEST
 
+/* Where memory has no room for another, or nobody asks yet, it is not. */
+START_TEST(what_is_read_before_it_is_served)
+{
+    reload_fixture.running = false;
+    repo_files_add(0, 10);
+    look("1 latest loaded\n");
+    ck_assert(table_set_is_unread(reload_fixture_entry()->tables));
+    reload_fixture.running = true;
+    reload_fixture.keep_bytes = 2 * catalog_entry_bytes(reload_fixture_entry());
+    repo_files_add(0, 10);
+    look("1 latest loaded kept 2\n2 latest loaded kept 1\n");
+    ck_assert(!table_set_is_unread(reload_fixture_entry()->tables));
+    reload_fixture.keep_bytes--;
+    repo_files_add(0, 10);
+    look("2 latest loaded\n2 latest loaded kept 3\n3 latest loaded\n");
+    ck_assert(table_set_is_unread(reload_fixture_entry()->tables));
+}
+END_TEST
+
+/* What is copied to memory of its own cannot be cold. */
+START_TEST(a_copy_was_read)
+{
+    char *rules[] = {"huge"};
+    struct option_list residency = {.items = rules, .n = 1};
+    reload_fixture.load.residency = &residency;
+    reload_fixture.keep_bytes = 1;
+    repo_files_add(0, 10);
+    look("1 latest loaded\n");
+    ck_assert(!table_set_is_unread(reload_fixture_entry()->tables));
+}
+END_TEST
+
 /* Nothing is given up for a version that turns out broken. */
 START_TEST(room_is_made_for_what_is_whole)
 {
@@ -275,6 +307,8 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, as_many_are_kept_as_asked_for);
     tcase_add_test(tcase, a_pin_to_what_is_loaded_reads_nothing);
     tcase_add_test(tcase, memory_bounds_what_is_kept);
+    tcase_add_test(tcase, what_is_read_before_it_is_served);
+    tcase_add_test(tcase, a_copy_was_read);
     tcase_add_test(tcase, room_is_made_for_what_is_whole);
     tcase_add_test(tcase, what_fails_leaves_all_as_it_was);
     tcase_add_test(tcase, broken_files_of_every_kind);
