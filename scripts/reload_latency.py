@@ -9,7 +9,8 @@ Makes two versions of the tables of a profile (ranking, 1 GB each), serves
 them, and measures an open loop at half of what the server can do: in turns
 without anything else, and while one version after the other is loaded from
 the repository, verified, mapped, switched to and the one before unmapped.
-Prints the latencies of each run, and the ratios of their medians.
+Prints the latencies of each run, and the ratios of their medians. Status 1 if
+that of p99 is over --bound.
 """
 
 import argparse
@@ -153,11 +154,14 @@ def measure(args, server, repo):
     print("the server took %.0f %% of a core without, %.0f %% during" % tuple(
         100 * statistics.median(step["core_share"] for step in steps)
         for steps in (without, during)))
+    ratios = {}
     for name in ("p50", "p99", "p99.9"):
         pair = [statistics.median(step["latency_us"][name] for step in steps)
                 for steps in (without, during)]
+        ratios[name] = pair[1] / pair[0]
         print("%-6s without %7.0f us, during %7.0f us: %.2f times" %
-              (name, *pair, pair[1] / pair[0]))
+              (name, *pair, ratios[name]))
+    return ratios
 
 
 def main():
@@ -176,6 +180,9 @@ def main():
     parser.add_argument("--ids", default="zipf:0.9")
     parser.add_argument("--loops", type=int, default=1)
     parser.add_argument("--reload-rate", default="256MiB")
+    parser.add_argument("--bound", type=float, default=2.0,
+                        help="of p99 during reloads over p99 without "
+                        "(default: 2.0)")
     args = parser.parse_args()
     with contextlib.ExitStack() as stack:
         scratch = tempfile.mkdtemp(prefix="nibble-reload-")
@@ -191,9 +198,12 @@ def main():
             os.unlink(os.path.join(repo, MODEL, "SERVING"))
         server = Server(args, repo, scratch)
         try:
-            measure(args, server, repo)
+            ratios = measure(args, server, repo)
         finally:
             server.stop()
+    if ratios["p99"] > args.bound:
+        sys.exit("p99 during reloads: %.2f times that without, over %g" %
+                 (ratios["p99"], args.bound))
 
 
 if __name__ == "__main__":
