@@ -18,6 +18,7 @@ _Static_assert(LOAD_DEPTH_MAX == 1u << SLOT_BITS, "ids name every slot");
 
 /* Two pieces a request: as many as are worth one call. */
 #define PIECES_MAX      256u
+#define STAGE_BYTES     (32u << 10)
 #define MAX_REPLY_BYTES (1u << 30)
 
 uint64_t load_now(void)
@@ -127,24 +128,64 @@ static size_t frame_bytes(const struct load_conn *conn,
     return FRAME_HEADER_BYTES + conn->set->bodies[slot->request].bytes;
 }
 
-/* Headers and bodies of what is to go out; returns how many pieces. */
-static size_t gather(struct load_conn *conn, struct iovec *pieces)
+/* What one call sends: pieces, and room to put small requests together, which
+ * costs less than a piece for each header and each body. */
+struct outgoing {
+    struct iovec pieces[PIECES_MAX];
+    size_t n;
+    size_t staged;
+    uint8_t stage[STAGE_BYTES];
+};
+
+static void add_piece(struct outgoing *out, const void *data, size_t bytes)
 {
-    size_t n = 0;
-    for (uint32_t i = 0; i < conn->n_unsent && n + 2 <= PIECES_MAX; i++) {
+    struct iovec *last = out->n > 0 ? &out->pieces[out->n - 1] : NULL;
+    if (last != NULL && (uint8_t *)last->iov_base + last->iov_len == data) {
+        last->iov_len += bytes;
+    } else {
+        out->pieces[out->n++] = (struct iovec){(void *)data, bytes};
+    }
+}
+
+static bool stage(struct outgoing *out, const struct load_slot *slot,
+                  const struct request_body *body)
+{
+    if (body->bytes > STAGE_BYTES / 64 ||
+        STAGE_BYTES - out->staged < FRAME_HEADER_BYTES + body->bytes) {
+        return false;
+    }
+    uint8_t *to = out->stage + out->staged;
+    memcpy(to, slot->header, FRAME_HEADER_BYTES);
+    memcpy(to + FRAME_HEADER_BYTES, body->data, body->bytes);
+    out->staged += FRAME_HEADER_BYTES + body->bytes;
+    add_piece(out, to, FRAME_HEADER_BYTES + body->bytes);
+    return true;
+}
+
+/* Leaves out the first `skip` bytes. */
+static void skip_pieces(struct outgoing *out, size_t skip)
+{
+    for (size_t i = 0; i < out->n && skip > 0; i++) {
+        struct iovec *piece = &out->pieces[i];
+        size_t part = skip < piece->iov_len ? skip : piece->iov_len;
+        piece->iov_base = (uint8_t *)piece->iov_base + part;
+        piece->iov_len -= part;
+        skip -= part;
+    }
+}
+
+static void gather(struct load_conn *conn, struct outgoing *out)
+{
+    out->n = out->staged = 0;
+    for (uint32_t i = 0; i < conn->n_unsent && out->n + 2 <= PIECES_MAX; i++) {
         struct load_slot *slot = unsent_at(conn, i);
         const struct request_body *body = &conn->set->bodies[slot->request];
-        pieces[n++] = (struct iovec){slot->header, FRAME_HEADER_BYTES};
-        pieces[n++] = (struct iovec){(void *)body->data, body->bytes};
+        if (!stage(out, slot, body)) {
+            add_piece(out, slot->header, FRAME_HEADER_BYTES);
+            add_piece(out, body->data, body->bytes);
+        }
     }
-    size_t skip = conn->head_sent;
-    size_t of_header =
-        skip < FRAME_HEADER_BYTES ? skip : (size_t)FRAME_HEADER_BYTES;
-    pieces[0].iov_base = (uint8_t *)pieces[0].iov_base + of_header;
-    pieces[0].iov_len -= of_header;
-    pieces[1].iov_base = (uint8_t *)pieces[1].iov_base + (skip - of_header);
-    pieces[1].iov_len -= skip - of_header;
-    return n;
+    skip_pieces(out, conn->head_sent);
 }
 
 /* `n` more bytes are out. */
@@ -182,10 +223,11 @@ static void hold_unsent(struct load_conn *conn)
 
 int load_conn_flush(struct load_conn *conn, uint64_t now)
 {
-    struct iovec pieces[PIECES_MAX];
+    struct outgoing out;
     while (conn->n_unsent > 0) {
-        const struct msghdr message = {.msg_iov = pieces,
-                                       .msg_iovlen = gather(conn, pieces)};
+        gather(conn, &out);
+        const struct msghdr message = {.msg_iov = out.pieces,
+                                       .msg_iovlen = out.n};
         ssize_t sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
         if (sent >= 0) {
             advance(conn, (size_t)sent, now);

@@ -4,8 +4,12 @@
 #include "client/lib/reply_blocks.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/blocks.h"
+
+/* Longer ones are not worth keeping: no server of ours sends them. */
+#define OUTLINE_MAX (64u << 10)
 
 static int reserve(struct reply_blocks *blocks, size_t n, struct nb_errctx *err)
 {
@@ -13,13 +17,21 @@ static int reserve(struct reply_blocks *blocks, size_t n, struct nb_errctx *err)
         return 0;
     }
     struct nb_block *grown = realloc(blocks->blocks, n * sizeof(*grown));
-    if (grown == NULL) {
+    if (grown != NULL) {
+        blocks->blocks = grown;
+    }
+    size_t *gaps = realloc(blocks->gaps, n * sizeof(*gaps));
+    if (gaps != NULL) {
+        blocks->gaps = gaps;
+    }
+    if (grown == NULL || gaps == NULL) {
         return nb_fail(err, NB_ERR_NOMEM, "reply of %zu blocks", n);
     }
-    blocks->blocks = grown;
     blocks->capacity = n;
     return 0;
 }
+
+/* ---- a reply and its request ------------------------------------------ */
 
 /* A codec this library does not know is the matter of nb_decode(). */
 static int check_packed(const struct nb_format *format, uint32_t row_bytes,
@@ -40,29 +52,36 @@ static int check_packed(const struct nb_format *format, uint32_t row_bytes,
     return 0;
 }
 
+static int fail_count(size_t n_blocks, const struct nb_request *request,
+                      struct nb_errctx *err)
+{
+    return nb_fail(err, NB_ERR_MESSAGE,
+                   "reply: %zu blocks, asked for %zu features", n_blocks,
+                   request->n_features);
+}
+
 /* blocks_next() has seen to it that the sizes agree among themselves; here they
  * must agree with the request. */
-static int check_block(const struct block_view *block,
+static int check_block(const struct nb_block *block,
                        const struct nb_request *request, bool pool,
                        size_t index, struct nb_errctx *err)
 {
     const struct nb_feature *feature = &request->features[index];
     size_t rows = pool ? feature->n_bags : feature->ids.n;
-    const struct block_head *head = &block->head;
-    if (head->rows != rows) {
+    if (block->rows != rows) {
         return nb_fail(err, NB_ERR_MESSAGE,
                        "reply: block %zu: %u rows, asked for %zu", index,
-                       head->rows, rows);
+                       block->rows, rows);
     }
-    if (head->dim == 0 || head->dim > NB_DIM_MAX) {
+    if (block->dim == 0 || block->dim > NB_DIM_MAX) {
         return nb_fail(err, NB_ERR_MESSAGE,
                        "reply: block %zu: dim is %u, not 1 to %u", index,
-                       head->dim, NB_DIM_MAX);
+                       block->dim, NB_DIM_MAX);
     }
-    if (head->dtype != request->dtype) {
+    if (block->dtype != request->dtype) {
         return nb_fail(err, NB_ERR_MESSAGE,
                        "reply: block %zu: dtype is %u, asked for %u", index,
-                       head->dtype, request->dtype);
+                       block->dtype, request->dtype);
     }
     if (block->unseen > feature->ids.n) {
         return nb_fail(err, NB_ERR_MESSAGE,
@@ -72,8 +91,7 @@ static int check_block(const struct block_view *block,
     return 0;
 }
 
-static int take_block(struct nb_block *to, const struct block_view *block,
-                      size_t index, struct nb_errctx *err)
+static void take_block(struct nb_block *to, const struct block_view *block)
 {
     const struct block_head *head = &block->head;
     *to = (struct nb_block){
@@ -84,57 +102,147 @@ static int take_block(struct nb_block *to, const struct block_view *block,
         .unseen = block->unseen,
         .values = block->values,
     };
-    if (head->dtype != NB_PACKED) {
-        return 0;
+    if (head->dtype == NB_PACKED) {
+        to->format = (struct nb_format){
+            .codec = head->codec, .dim = head->dim, .scales = head->scales};
+        to->params = head->params;
     }
-    to->format = (struct nb_format){
-        .codec = head->codec, .dim = head->dim, .scales = head->scales};
-    to->params = head->params;
-    return check_packed(&to->format, head->row_bytes, index, err);
+}
+
+/* ---- a reply like the last -------------------------------------------- */
+
+static size_t values_bytes(const struct nb_block *block)
+{
+    return (size_t)block->rows * block->row_bytes;
+}
+
+/* Keeps what stands around the values; without memory for it, nothing. */
+static void remember(struct reply_blocks *blocks, const uint8_t *body,
+                     size_t body_bytes)
+{
+    size_t bytes = body_bytes;
+    for (size_t i = 0; i < blocks->n_blocks; i++) {
+        bytes -= values_bytes(&blocks->blocks[i]);
+    }
+    if (bytes > OUTLINE_MAX) {
+        return;
+    }
+    if (bytes > blocks->outline_capacity) {
+        uint8_t *grown = realloc(blocks->outline, bytes);
+        if (grown == NULL) {
+            return;
+        }
+        blocks->outline = grown;
+        blocks->outline_capacity = bytes;
+    }
+    uint8_t *to = blocks->outline;
+    const uint8_t *from = body;
+    for (size_t i = 0; i < blocks->n_blocks; i++) {
+        const uint8_t *values = blocks->blocks[i].values;
+        blocks->gaps[i] = (size_t)(values - from);
+        memcpy(to, from, blocks->gaps[i]);
+        to += blocks->gaps[i];
+        from = values + values_bytes(&blocks->blocks[i]);
+    }
+    memcpy(to, from, (size_t)(body + body_bytes - from));
+    blocks->body_bytes = body_bytes;
+}
+
+/* If nothing but values differs, points the blocks at these. */
+static bool is_like_last(struct reply_blocks *blocks, const uint8_t *body,
+                         size_t body_bytes)
+{
+    if (body_bytes != blocks->body_bytes || body_bytes == 0) {
+        return false;
+    }
+    const uint8_t *seen = blocks->outline;
+    const uint8_t *at = body;
+    for (size_t i = 0; i < blocks->n_blocks; i++) {
+        size_t gap = blocks->gaps[i];
+        if (memcmp(at, seen, gap) != 0) {
+            return false;
+        }
+        seen += gap;
+        at += gap;
+        blocks->blocks[i].values = at;
+        at += values_bytes(&blocks->blocks[i]);
+    }
+    return memcmp(at, seen, (size_t)(body + body_bytes - at)) == 0;
+}
+
+/* ---- a reply ---------------------------------------------------------- */
+
+static int parse(struct reply_blocks *blocks, const void *body,
+                 size_t body_bytes, const struct nb_request *request, bool pool,
+                 struct nb_errctx *err)
+{
+    struct blocks_reader reader;
+    blocks->body_bytes = 0;
+    int rv = blocks_open(&reader, body, body_bytes, err);
+    if (rv != 0) {
+        return rv;
+    }
+    if (reader.n_blocks != request->n_features) {
+        return fail_count(reader.n_blocks, request, err);
+    }
+    rv = reserve(blocks, reader.n_blocks, err);
+    for (size_t i = 0; rv == 0 && i < reader.n_blocks; i++) {
+        struct block_view view;
+        struct nb_block *block = &blocks->blocks[i];
+        rv = blocks_next(&reader, &view, err);
+        if (rv != 1) {
+            return rv < 0 ? rv
+                          : nb_fail(err, NB_ERR_MESSAGE,
+                                    "reply: ends before block %zu", i);
+        }
+        take_block(block, &view);
+        rv = check_block(block, request, pool, i, err);
+        if (rv == 0 && block->dtype == NB_PACKED) {
+            rv = check_packed(&block->format, block->row_bytes, i, err);
+        }
+    }
+    if (rv == 0) {
+        blocks->n_blocks = reader.n_blocks;
+        blocks->version = reader.version;
+        remember(blocks, body, body_bytes);
+    }
+    return rv;
+}
+
+/* What the last request was is not kept: this one is asked anew. */
+static int check_known(const struct reply_blocks *blocks,
+                       const struct nb_request *request, bool pool,
+                       struct nb_errctx *err)
+{
+    if (blocks->n_blocks != request->n_features) {
+        return fail_count(blocks->n_blocks, request, err);
+    }
+    int rv = 0;
+    for (size_t i = 0; rv == 0 && i < blocks->n_blocks; i++) {
+        rv = check_block(&blocks->blocks[i], request, pool, i, err);
+    }
+    return rv;
 }
 
 int reply_blocks_read(struct reply_blocks *blocks, const void *body,
                       size_t body_bytes, const struct nb_request *request,
                       bool pool, struct nb_reply *reply, struct nb_errctx *err)
 {
-    struct blocks_reader reader;
-    int rv = blocks_open(&reader, body, body_bytes, err);
-    if (rv != 0) {
-        return rv;
+    int rv = is_like_last(blocks, body, body_bytes)
+                 ? check_known(blocks, request, pool, err)
+                 : parse(blocks, body, body_bytes, request, pool, err);
+    if (rv == 0) {
+        *reply = (struct nb_reply){.version = blocks->version,
+                                   .blocks = blocks->blocks,
+                                   .n_blocks = blocks->n_blocks};
     }
-    if (reader.n_blocks != request->n_features) {
-        return nb_fail(err, NB_ERR_MESSAGE,
-                       "reply: %zu blocks, asked for %zu features",
-                       reader.n_blocks, request->n_features);
-    }
-    rv = reserve(blocks, reader.n_blocks, err);
-    if (rv != 0) {
-        return rv;
-    }
-    for (size_t i = 0; i < reader.n_blocks; i++) {
-        struct block_view block;
-        rv = blocks_next(&reader, &block, err);
-        if (rv != 1) {
-            return rv < 0 ? rv
-                          : nb_fail(err, NB_ERR_MESSAGE,
-                                    "reply: ends before block %zu", i);
-        }
-        rv = check_block(&block, request, pool, i, err);
-        if (rv == 0) {
-            rv = take_block(&blocks->blocks[i], &block, i, err);
-        }
-        if (rv != 0) {
-            return rv;
-        }
-    }
-    *reply = (struct nb_reply){.version = reader.version,
-                               .blocks = blocks->blocks,
-                               .n_blocks = reader.n_blocks};
-    return 0;
+    return rv;
 }
 
 void reply_blocks_fini(struct reply_blocks *blocks)
 {
     free(blocks->blocks);
+    free(blocks->gaps);
+    free(blocks->outline);
     *blocks = (struct reply_blocks){0};
 }

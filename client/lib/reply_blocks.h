@@ -12,10 +12,18 @@
 
 #include "client/lib/nibble_client.h"
 
-/* Zero-filled is empty. Memory is kept from one reply to the next. */
+/* Zero-filled is empty. Memory is kept from one reply to the next, and so is
+ * what was read: a body that differs from the last one in nothing but values,
+ * as the replies to requests of one shape do, is not parsed again. */
 struct reply_blocks {
     struct nb_block *blocks;
+    size_t *gaps; /* before the values of each block */
     size_t capacity;
+    uint8_t *outline; /* every byte of the last body but its values */
+    size_t outline_capacity;
+    size_t body_bytes; /* of the last body; 0: it is not known */
+    size_t n_blocks;
+    uint64_t version;
 };
 
 /* Fills *reply with the blocks of a BlocksReply, which borrow `body`.

@@ -3,11 +3,15 @@
 
 #include "client/lib/reply_buffer.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Holds the replies of small requests; larger ones make it grow once. */
 #define FIRST_CAPACITY (64u << 10)
+/* A read that filled the buffer left more behind: so much in one is worth it.
+ */
+#define READ_CAPACITY (256u << 10)
 
 void reply_buffer_init(struct reply_buffer *buffer, uint32_t max_body_bytes)
 {
@@ -39,17 +43,24 @@ static int grow(struct reply_buffer *buffer)
     return 0;
 }
 
+static bool is_short(const struct reply_buffer *buffer)
+{
+    return buffer->capacity < READ_CAPACITY &&
+           buffer->capacity < buffer->max_body_bytes;
+}
+
 int reply_buffer_room(struct reply_buffer *buffer, void **at, size_t *room)
 {
     size_t held = buffer->end - buffer->start;
+    bool filled = buffer->end == buffer->capacity;
     if (held == 0) {
         buffer->start = buffer->end = 0;
-    } else if (buffer->end == buffer->capacity && buffer->start > 0) {
+    } else if (filled && buffer->start > 0) {
         memmove(buffer->data, buffer->data + buffer->start, held);
         buffer->start = 0;
         buffer->end = held;
     }
-    if (buffer->end == buffer->capacity) {
+    if (buffer->end == buffer->capacity || (filled && is_short(buffer))) {
         int rv = grow(buffer);
         if (rv != 0) {
             return rv;

@@ -22,7 +22,7 @@ void reply_buffer_init(struct reply_buffer *buffer, uint32_t max_body_bytes);
 void reply_buffer_fini(struct reply_buffer *buffer);
 
 /* Where to read to, never without room; ends what reply_buffer_next() gave. The
- * buffer holds at most twice what was read. NB_ERR_NOMEM. */
+ * buffer grows with what was read, to twice that at most. NB_ERR_NOMEM. */
 int reply_buffer_room(struct reply_buffer *buffer, void **at, size_t *room);
 
 /* Tells that `n` bytes were read there. */

@@ -100,6 +100,28 @@ START_TEST(a_promise_costs_no_memory)
 }
 END_TEST
 
+/* A read that took all the room there was is followed by a larger one. */
+START_TEST(room_grows_with_what_comes)
+{
+    struct reply_buffer buffer;
+    reply_buffer_init(&buffer, 1u << 30);
+    for (int i = 0; i < 5; i++) {
+        void *at;
+        size_t room;
+        ck_assert_int_eq(reply_buffer_room(&buffer, &at, &room), 0);
+        ck_assert_uint_eq(room, i == 0   ? 64u << 10
+                                : i == 1 ? 128u << 10
+                                         : 256u << 10);
+        put_frame(at, 1, (uint32_t)(room - FRAME_HEADER_BYTES));
+        reply_buffer_filled(&buffer, room);
+        struct frame_header header;
+        const uint8_t *body;
+        ck_assert_int_eq(reply_buffer_next(&buffer, &header, &body, NULL), 1);
+    }
+    reply_buffer_fini(&buffer);
+}
+END_TEST
+
 START_TEST(frames_that_are_refused)
 {
     struct nb_errctx err = {""};
@@ -403,6 +425,7 @@ static Suite *make_suite(void)
     TCase *tcase = tcase_create("core");
     tcase_add_loop_test(tcase, frames_from_any_chunks, 0, COUNT(steps));
     tcase_add_test(tcase, a_promise_costs_no_memory);
+    tcase_add_test(tcase, room_grows_with_what_comes);
     tcase_add_test(tcase, frames_that_are_refused);
     tcase_add_test(tcase, replies_are_matched_by_id_and_method);
     tcase_add_test(tcase, unanswered_requests_are_bounded);

@@ -188,6 +188,96 @@ START_TEST(codecs_to_come)
 }
 END_TEST
 
+static void same_outcome(const uint8_t *body, size_t bytes,
+                         const struct nb_request *request)
+{
+    struct reply_blocks fresh = {0};
+    struct nb_reply expected;
+    struct nb_reply reply;
+    struct nb_errctx expected_err = {""};
+    struct nb_errctx err = {""};
+    int expected_rv = reply_blocks_read(&fresh, body, bytes, request, true,
+                                        &expected, &expected_err);
+    int rv =
+        reply_blocks_read(&blocks, body, bytes, request, true, &reply, &err);
+    ck_assert_int_eq(rv, expected_rv);
+    ck_assert_str_eq(err.text, expected_err.text);
+    if (rv == 0) {
+        ck_assert_uint_eq(reply.version, expected.version);
+        ck_assert_uint_eq(reply.n_blocks, expected.n_blocks);
+        for (size_t i = 0; i < reply.n_blocks; i++) {
+            const struct nb_block *a = &reply.blocks[i];
+            const struct nb_block *b = &expected.blocks[i];
+            ck_assert_uint_eq(a->rows, b->rows);
+            ck_assert_uint_eq(a->dim, b->dim);
+            ck_assert_uint_eq(a->row_bytes, b->row_bytes);
+            ck_assert_uint_eq(a->unseen, b->unseen);
+            ck_assert_ptr_eq(a->values, b->values);
+        }
+    }
+    reply_blocks_fini(&fresh);
+}
+
+/* What was read before changes nothing about what is read. */
+START_TEST(replies_after_another)
+{
+    const struct block_head heads[] = {
+        {.rows = 2, .dim = 4, .row_bytes = 16},
+        {.rows = 2, .dim = 1, .row_bytes = 4},
+    };
+    const struct nb_request request = {.features = features, .n_features = 2};
+    const struct nb_request shorter = {.features = features, .n_features = 1};
+    struct nb_feature fewer[] = {features[0], features[1]};
+    fewer[1].n_bags = 1;
+    const struct nb_request others[] = {
+        shorter,
+        {.features = features, .n_features = 2, .dtype = NB_FP16},
+        {.features = fewer, .n_features = 2},
+    };
+    size_t bytes;
+    uint8_t *body = encode(heads, 2, 2, &bytes);
+    same_outcome(body, bytes, &request);
+    for (size_t i = 0; i < bytes; i++) {
+        for (unsigned bit = 0; bit < 8; bit++) {
+            body[i] ^= (uint8_t)(1u << bit);
+            same_outcome(body, bytes, &request);
+            body[i] ^= (uint8_t)(1u << bit);
+            same_outcome(body, bytes, &request);
+        }
+    }
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        same_outcome(body, bytes, &others[i]);
+        same_outcome(body, bytes, &request);
+    }
+    free(body);
+}
+END_TEST
+
+/* One block of the shape is one comparison, wherever the body stands. */
+START_TEST(replies_of_one_shape)
+{
+    const struct block_head head = {.rows = 2, .dim = 4, .row_bytes = 16};
+    const struct nb_request request = {.features = features, .n_features = 1};
+    size_t bytes;
+    uint8_t *body = encode(&head, 1, 0, &bytes);
+    struct nb_reply reply;
+    ck_assert_int_eq(
+        reply_blocks_read(&blocks, body, bytes, &request, true, &reply, NULL),
+        0);
+    ck_assert_uint_eq(blocks.body_bytes, bytes); /* kept */
+    ptrdiff_t at = (const uint8_t *)reply.blocks[0].values - body;
+    uint8_t *moved = malloc(bytes);
+    memcpy(moved, body, bytes);
+    memset(moved + at, 9, 32);
+    free(body);
+    ck_assert_int_eq(
+        reply_blocks_read(&blocks, moved, bytes, &request, true, &reply, NULL),
+        0);
+    ck_assert_ptr_eq(reply.blocks[0].values, moved + at);
+    free(moved);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("reply_blocks");
@@ -198,6 +288,8 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tcase, replies_that_do_not_fit, 0,
                         (int)(sizeof(unfit) / sizeof(unfit[0])));
     tcase_add_test(tcase, codecs_to_come);
+    tcase_add_test(tcase, replies_after_another);
+    tcase_add_test(tcase, replies_of_one_shape);
     suite_add_tcase(suite, tcase);
     return suite;
 }
