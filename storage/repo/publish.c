@@ -410,28 +410,54 @@ static int publish_now(struct publishing *publishing)
     return rv;
 }
 
+/* As publishing itself will find out. */
+static int check_writable(const struct publishing *publishing, const char *path)
+{
+    if (faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) == 0) {
+        return 0;
+    }
+    int rv = -errno;
+    return rv == -ENOENT
+               ? nb_fail(publishing->err, rv,
+                         "%s: no such directory: a repository begins as an "
+                         "empty one (mkdir)",
+                         path)
+               : nb_fail(publishing->err, rv, "%s: cannot write to it: %s",
+                         path, nb_strerror(rv));
+}
+
 /* The first version of a model has no directory yet to look into. */
 static int plan_first(struct publishing *publishing)
 {
     const struct publish_options *options = publishing->options;
-    if (access(options->repo, W_OK) != 0) {
-        int rv = -errno;
-        return rv == -ENOENT
-                   ? nb_fail(publishing->err, rv,
-                             "%s: no such directory: a repository begins as an "
-                             "empty one (mkdir)",
-                             options->repo)
-                   : nb_fail(publishing->err, rv, "%s: cannot write to it: %s",
-                             options->repo, nb_strerror(rv));
+    int rv = check_writable(publishing, options->repo);
+    if (rv == 0) {
+        publishing->report->version =
+            options->version != 0 ? options->version : 1;
     }
-    publishing->report->version = options->version != 0 ? options->version : 1;
-    return 0;
+    return rv;
+}
+
+static int plan_locked(struct publishing *publishing)
+{
+    const struct publish_options *options = publishing->options;
+    struct publish_report *report = publishing->report;
+    int rv = model_dir_lock(&publishing->dir, publishing->err);
+    if (rv != 0) {
+        return rv;
+    }
+    rv = list_and_choose(publishing, &report->version);
+    if (rv == 0 && options->keep != 0) {
+        rv = retention_plan(&publishing->dir, options->keep, report->version,
+                            &report->deleted, publishing->err);
+    }
+    model_dir_unlock(&publishing->dir);
+    return rv;
 }
 
 static int plan(struct publishing *publishing)
 {
     const struct publish_options *options = publishing->options;
-    struct publish_report *report = publishing->report;
     int rv = model_dir_open(options->repo, options->model, &publishing->dir,
                             publishing->err);
     if (rv == -ENOENT) {
@@ -440,10 +466,9 @@ static int plan(struct publishing *publishing)
     if (rv != 0) {
         return rv;
     }
-    rv = list_and_choose(publishing, &report->version);
-    if (rv == 0 && options->keep != 0) {
-        rv = retention_plan(&publishing->dir, options->keep, report->version,
-                            &report->deleted, publishing->err);
+    rv = check_writable(publishing, publishing->dir.path);
+    if (rv == 0) {
+        rv = plan_locked(publishing);
     }
     model_dir_close(&publishing->dir);
     return rv;

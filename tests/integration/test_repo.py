@@ -75,6 +75,21 @@ class RepoTest(RepoCase):
         self.publish_fails("--dry-run", "t=/no/such/file",
                            words=["/no/such/file"])
 
+    def test_dry_run_where_one_may_not_write(self):
+        """The plan fails where publishing would, and says the same."""
+        table = "t=" + self.tables[0]
+        self.publish(0)
+        for path, model in ((self.path(), "m"), (self.repo, "n")):
+            os.chmod(path, 0o555)
+            try:
+                for options in ((), ("--dry-run",)):
+                    self.fails("publish", "--repo", self.repo, "--model", model,
+                               *options, table, denied=True,
+                               words=[path, "Permission denied"])
+            finally:
+                os.chmod(path, 0o755)
+        self.publish(1, "--dry-run")
+
     def test_publish_refusals(self):
         good = "t=" + self.tables[0]
         bad = scratch_path(".nbt")
