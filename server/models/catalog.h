@@ -42,9 +42,10 @@ struct catalog_reload {
     uint64_t version;    /* that was tried; 0: it did not come to one */
     uint64_t at_unix_ms; /* when it ended */
     uint64_t took_ms;
-    uint64_t n_loads;                 /* since the start */
-    uint64_t n_failures;              /* likewise */
-    char reason[RELOAD_REASON_BYTES]; /* of failing, of passing versions over */
+    uint64_t n_loads;    /* since the start */
+    uint64_t n_failures; /* likewise */
+    /* Of failing, of passing versions over; printable ASCII. */
+    char reason[RELOAD_REASON_BYTES];
 };
 
 /* Versions of a model that are loaded beside the served one, at most. */

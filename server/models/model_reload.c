@@ -57,6 +57,18 @@ static int copy_entry(const struct look *look, struct catalog_entry *entry,
     return rv;
 }
 
+/* Paths in it are any bytes, and strings of Status are UTF-8: what is not
+ * printable becomes '?'. */
+static void copy_reason(const char *from, char to[RELOAD_REASON_BYTES])
+{
+    snprintf(to, RELOAD_REASON_BYTES, "%s", from);
+    for (char *at = to; *at != '\0'; at++) {
+        if (*at < ' ' || *at > '~') {
+            *at = '?';
+        }
+    }
+}
+
 static void set_report(const struct look *look, enum reload_result result,
                        uint64_t version, const char *reason,
                        struct catalog_reload *report)
@@ -66,7 +78,7 @@ static void set_report(const struct look *look, enum reload_result result,
     report->at_unix_ms = unix_ms();
     report->took_ms = (uv_hrtime() - look->began_ns) / 1000000;
     report->n_failures += look->n_failed;
-    snprintf(report->reason, sizeof(report->reason), "%s", reason);
+    copy_reason(reason, report->reason);
 }
 
 static int put_entry(const struct look *look, const struct catalog_entry *entry)
@@ -101,12 +113,11 @@ static bool note_failure(struct look *look, uint64_t version, const char *why)
 static bool is_news(const struct catalog_entry *entry, uint64_t version,
                     const char *reason)
 {
-    struct nb_errctx cut;
-    snprintf(cut.text, sizeof(cut.text), "%.*s", RELOAD_REASON_BYTES - 1,
-             reason);
+    char copy[RELOAD_REASON_BYTES];
+    copy_reason(reason, copy);
     return entry->reload.result != RELOAD_FAILED ||
            entry->reload.version != version ||
-           strcmp(entry->reload.reason, cut.text) != 0;
+           strcmp(entry->reload.reason, copy) != 0;
 }
 
 /* All stays as it is, and the entry says why. */

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import struct
+import urllib.request
 
 import numpy
 
@@ -275,6 +276,38 @@ class BrokenTest(RepoCase):
                      "%d is served" % version)
         self.assertEqual(self.reload().failures, 1)
         self.assertEqual(self.server.log().count("99/u.nbt: checksum"), 2)
+
+
+class NameTest(RepoCase):
+    def test_a_path_that_is_not_utf8(self):
+        """A reason with it can be read by all who may ask for it."""
+        self.repo = scratch_path(".\udcff.repo")
+        os.mkdir(self.repo)
+        self.publish(0)
+        server = self.serve_repo("--admin", "127.0.0.1:0", "--log-format",
+                                 "json")
+        self.publish(1)
+        wait_for(lambda: self.serving(server)[0] == 2, "2 is served")
+        os.mkdir(self.path(3))
+        peer = self.connect(server)
+
+        def failed():
+            report, = [model.reload for model in peer.status().models]
+            return report.result == "failed" and report
+        reason = wait_for(failed, "3 fails").reason
+        self.assertIn(".?.repo/m/3/manifest.json: No such file", reason)
+        lines = []
+        with open(server.log_path, encoding="utf-8") as log:
+            lines = [json.loads(line) for line in log]
+        admin, = [line for line in lines if line["event"] == "admin"]
+        self.assertIn("reload-failed", [line["event"] for line in lines])
+        with urllib.request.urlopen("http://%s/status" %
+                                    admin["address"]) as reply:
+            shown = json.loads(reply.read())
+        self.assertEqual(shown["models"][0]["reload"]["reason"], reason)
+        shown = nibble("status", "--server", server.address, "--json").stdout
+        self.assertEqual(json.loads(shown)["models"][0]["reload"]["reason"],
+                         reason)
 
 
 if __name__ == "__main__":

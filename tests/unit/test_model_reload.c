@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "storage/table/table_format.h"
 #include "tests/lib/reload_fixture.h"
@@ -269,6 +270,18 @@ START_TEST(nothing_to_serve)
 }
 END_TEST
 
+START_TEST(a_reason_is_printable)
+{
+    char repo[4096];
+    snprintf(repo, sizeof(repo), "%s", scratch_path("re\xffp\no"));
+    ck_assert_int_eq(mkdir(repo, 0755), 0);
+    reload_fixture.repo = repo;
+    look("0 latest failed\n");
+    assert_reason("/re?p?o/m: ");
+    look(""); /* it is no news */
+}
+END_TEST
+
 static int cancel(void *arg, uint64_t bytes)
 {
     (void)bytes;
@@ -316,6 +329,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, another_under_the_same_number);
     tcase_add_test(tcase, a_broken_pin_keeps_what_is_served);
     tcase_add_test(tcase, nothing_to_serve);
+    tcase_add_test(tcase, a_reason_is_printable);
     tcase_add_test(tcase, what_is_cancelled_changes_nothing);
     suite_add_tcase(suite, tcase);
     return suite;
