@@ -37,6 +37,7 @@ static void reset_slots(struct load_conn *conn)
     conn->n_free = conn->depth;
     conn->unsent_first = conn->n_unsent = 0;
     conn->head_sent = 0;
+    conn->n_late = 0;
     conn->wants_output = false;
 }
 
@@ -201,7 +202,8 @@ static void advance(struct load_conn *conn, size_t n, uint64_t now)
         }
         n -= left;
         slot->out = true;
-        if (slot->state == SLOT_ANSWERED) {
+        if (slot->state != SLOT_WAITING) {
+            conn->n_late += slot->state == SLOT_GIVEN_UP;
             free_slot(conn, slot);
         }
         conn->head_sent = 0;
@@ -242,6 +244,16 @@ int load_conn_flush(struct load_conn *conn, uint64_t now)
     return 0;
 }
 
+void load_conn_give_up(struct load_conn *conn, struct load_slot *slot)
+{
+    if (slot->out) {
+        conn->n_late++;
+        free_slot(conn, slot);
+    } else {
+        slot->state = SLOT_GIVEN_UP;
+    }
+}
+
 /* ---- receiving -------------------------------------------------------- */
 
 /* Of a request that waits for its answer, and of which some was sent. */
@@ -267,6 +279,17 @@ static int fail_remote(const struct frame_header *header, const uint8_t *body,
                    remote_error_name(error.code), error.message);
 }
 
+/* The answer to a request that was given up? */
+static bool take_late(struct load_conn *conn, const struct frame_header *header)
+{
+    if (conn->n_late == 0 || header->kind == FRAME_REQUEST ||
+        (header->request_id & (LOAD_DEPTH_MAX - 1)) >= conn->depth) {
+        return false;
+    }
+    conn->n_late--;
+    return true;
+}
+
 static int take_frames(struct load_conn *conn, load_answer_fn *answer,
                        void *arg, struct nb_errctx *err)
 {
@@ -274,11 +297,15 @@ static int take_frames(struct load_conn *conn, load_answer_fn *answer,
     const uint8_t *body;
     uint64_t now = load_now();
     int rv;
+    conn->heard_at = now;
     while ((rv = reply_buffer_next(&conn->replies, &header, &body, err)) > 0) {
         if (header.kind == FRAME_ERROR && header.request_id == 0) {
             return fail_remote(&header, body, err);
         }
         struct load_slot *slot = slot_of(conn, header.request_id);
+        if (slot == NULL && take_late(conn, &header)) {
+            continue;
+        }
         if (slot == NULL || header.kind == FRAME_REQUEST) {
             return nb_fail(err, NB_ERR_FRAME,
                            "reply of kind %u to request %u, which waits for "
@@ -333,12 +360,13 @@ void load_conn_drop(struct load_conn *conn, uint64_t retry_at)
     reply_buffer_init(&conn->replies, MAX_REPLY_BYTES);
 }
 
-int load_conn_redial(struct load_conn *conn)
+int load_conn_redial(struct load_conn *conn, uint64_t give_up_at)
 {
     int rv = dial_begin((const struct sockaddr *)&conn->peer, conn->peer_bytes,
                         &conn->fd);
     if (rv == 0) {
         conn->state = CONN_DIALLING;
+        conn->retry_at = give_up_at;
         conn->wants_output = true;
     }
     return rv;

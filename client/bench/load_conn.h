@@ -19,9 +19,9 @@
 
 enum load_slot_state {
     SLOT_FREE,
-    SLOT_WAITING,   /* for its reply, or to be sent */
-    SLOT_ABANDONED, /* given up: a late reply frees it */
-    SLOT_ANSWERED   /* before all of it was sent: that frees it */
+    SLOT_WAITING,  /* for its reply, or to be sent */
+    SLOT_GIVEN_UP, /* before all of it was sent: that frees it */
+    SLOT_ANSWERED  /* likewise */
 };
 
 /* A request on its way. Times are of the monotonic clock, in ns. */
@@ -45,7 +45,9 @@ enum load_conn_state {
 struct load_conn {
     int fd; /* -1: none */
     enum load_conn_state state;
-    uint64_t retry_at; /* CONN_DOWN */
+    uint64_t retry_at; /* CONN_DOWN: to dial; CONN_DIALLING: to give that up */
+    uint64_t heard_at; /* last, by load_now(); 0: never */
+    uint32_t n_late;   /* replies to requests given up, that may still come */
     const struct request_set *set;
     struct load_slot *slots;
     uint32_t depth;
@@ -77,6 +79,10 @@ struct load_slot *load_conn_queue(struct load_conn *conn, uint16_t method,
 /* Sends what the socket takes. -errno: the connection is lost. */
 int load_conn_flush(struct load_conn *conn, uint64_t now);
 
+/* Nobody waits for its reply any more: the slot is free once all of the request
+ * has been sent, and the reply, if one comes, is left out. */
+void load_conn_give_up(struct load_conn *conn, struct load_slot *slot);
+
 /* A frame has come in answer to `slot`, which is free again afterwards; body is
  * valid for the call. */
 typedef void load_answer_fn(void *arg, const struct load_slot *slot,
@@ -92,9 +98,10 @@ int load_conn_read(struct load_conn *conn, load_answer_fn *answer, void *arg,
 /* The connection is lost: the caller has dealt with the slots in use. */
 void load_conn_drop(struct load_conn *conn, uint64_t retry_at);
 
-/* Begins to dial again; then, when the socket has become writable, tells if it
- * is CONN_UP. -errno: it is down still. */
-int load_conn_redial(struct load_conn *conn);
+/* Begins to dial again, which the caller gives up at give_up_at by
+ * load_conn_drop(); then, when the socket has become writable, tells if it is
+ * CONN_UP. -errno: it is down still. */
+int load_conn_redial(struct load_conn *conn, uint64_t give_up_at);
 int load_conn_dialled(struct load_conn *conn);
 
 /* CLOCK_MONOTONIC, in ns. */

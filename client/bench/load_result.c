@@ -65,6 +65,7 @@ void load_result_merge(struct load_result *to, const struct load_result *from)
     to->n_unseen += from->n_unseen;
     to->n_verified += from->n_verified;
     to->n_reconnects += from->n_reconnects;
+    to->n_failed_dials += from->n_failed_dials;
     for (size_t i = 0; i < LOAD_ERROR_KINDS; i++) {
         to->errors[i] += from->errors[i];
     }

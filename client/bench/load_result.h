@@ -43,6 +43,7 @@ struct load_result {
     uint64_t n_unseen;   /* ids, in the replies */
     uint64_t n_verified; /* replies, warm-up included */
     uint64_t n_reconnects;
+    uint64_t n_failed_dials;
     uint64_t errors[LOAD_ERROR_KINDS]; /* requests, warm-up included */
     uint64_t versions_least;           /* of the model; 0: none was told */
     uint64_t versions_most;

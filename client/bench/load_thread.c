@@ -10,6 +10,10 @@
  * At the end of the time measured nothing is started any more. What was due by
  * then and not sent goes into the latencies with what it had waited; what was
  * sent is waited for, up to the timeout.
+ *
+ * A request that has waited for the timeout gives its slot back. If nothing at
+ * all came over its connection since it was sent, that connection is dead, as
+ * one is whose packets are dropped, and is dialled again.
  */
 #include "client/bench/load_thread.h"
 
@@ -223,7 +227,7 @@ static void on_answer(void *arg, const struct load_slot *slot,
                       uint64_t now)
 {
     struct load_thread *thread = arg;
-    if (slot->state == SLOT_ABANDONED) {
+    if (slot->state == SLOT_GIVEN_UP) {
         return; /* it has been counted as a timeout */
     }
     thread->n_waiting--;
@@ -241,45 +245,65 @@ static void on_answer(void *arg, const struct load_slot *slot,
 
 /* ---- connections that are lost ---------------------------------------- */
 
-static void give_up(struct load_thread *thread, struct load_slot *slot,
-                    unsigned kind, const char *what, uint64_t now)
+static uint64_t timeout_ns(const struct load_thread *thread)
 {
-    if (slot->state == SLOT_WAITING) {
-        slot->state = SLOT_ABANDONED;
-        thread->n_waiting--;
-        count_error(thread, kind, what);
-        count_times(thread, slot, now);
+    return (uint64_t)thread->options->timeout_ms * 1000000u;
+}
+
+/* There will be no answer to it. */
+static void fail(struct load_thread *thread, const struct load_slot *slot,
+                 unsigned kind, const char *what, uint64_t now)
+{
+    thread->n_waiting--;
+    count_error(thread, kind, what);
+    count_times(thread, slot, now);
+}
+
+static void drop(struct load_thread *thread, struct load_conn *conn,
+                 const char *why, uint64_t now)
+{
+    for (uint32_t i = 0; i < conn->depth; i++) {
+        if (conn->slots[i].state == SLOT_WAITING) {
+            fail(thread, &conn->slots[i], LOAD_ERROR_CONNECTION, why, now);
+        }
     }
+    load_conn_drop(conn, now + RETRY_NS);
+    thread->n_down++;
 }
 
 static void lose(struct load_thread *thread, struct load_conn *conn,
                  const char *why)
 {
-    uint64_t now = load_now();
     uint64_t waiting = thread->n_waiting;
-    for (uint32_t i = 0; i < conn->depth; i++) {
-        give_up(thread, &conn->slots[i], LOAD_ERROR_CONNECTION, why, now);
-    }
+    drop(thread, conn, why, load_now());
     if (thread->n_waiting == waiting) {
         count_error(thread, LOAD_ERROR_CONNECTION, why);
     }
+}
+
+static void fail_dial(struct load_thread *thread, struct load_conn *conn,
+                      uint64_t now)
+{
+    thread->result.n_failed_dials++;
     load_conn_drop(conn, now + RETRY_NS);
-    thread->n_down++;
 }
 
 static void redial(struct load_thread *thread, uint64_t now)
 {
     for (uint32_t i = 0; i < thread->n_conns; i++) {
         struct load_conn *conn = &thread->conns[i];
-        if (conn->state != CONN_DOWN || conn->retry_at > now) {
+        if (conn->state == CONN_UP || conn->retry_at > now) {
             continue;
         }
-        int rv = load_conn_redial(conn);
+        int rv = -ETIMEDOUT;
+        if (conn->state == CONN_DOWN) {
+            rv = load_conn_redial(conn, now + timeout_ns(thread));
+        }
         if (rv == 0) {
             rv = watch(thread, conn, EPOLL_CTL_ADD);
         }
         if (rv != 0) {
-            load_conn_drop(conn, now + RETRY_NS);
+            fail_dial(thread, conn, now);
         }
     }
 }
@@ -288,7 +312,7 @@ static void complete_dial(struct load_thread *thread, struct load_conn *conn)
 {
     if (load_conn_dialled(conn) != 0 ||
         watch(thread, conn, EPOLL_CTL_MOD) != 0) {
-        load_conn_drop(conn, load_now() + RETRY_NS);
+        fail_dial(thread, conn, load_now());
         return;
     }
     thread->n_down--;
@@ -422,18 +446,31 @@ static void begin_end(struct load_thread *thread, uint64_t now)
     }
 }
 
+/* Gives up what is overdue. True: meanwhile nothing at all has come. */
+static bool give_up_overdue(struct load_thread *thread, struct load_conn *conn,
+                            uint64_t now)
+{
+    bool silent = false;
+    for (uint32_t i = 0; i < conn->depth; i++) {
+        struct load_slot *slot = &conn->slots[i];
+        uint64_t from = slot->sent != 0 ? slot->sent : slot->due;
+        if (slot->state == SLOT_WAITING && now > from &&
+            now - from > timeout_ns(thread)) {
+            silent = silent || conn->heard_at < slot->sent;
+            fail(thread, slot, LOAD_ERROR_TIMEOUT,
+                 "no reply within the timeout", now);
+            load_conn_give_up(conn, slot);
+        }
+    }
+    return silent;
+}
+
 static void look_at_timeouts(struct load_thread *thread, uint64_t now)
 {
-    uint64_t timeout_ns = (uint64_t)thread->options->timeout_ms * 1000000u;
     for (uint32_t i = 0; i < thread->n_conns; i++) {
-        for (uint32_t j = 0; j < thread->conns[i].depth; j++) {
-            struct load_slot *slot = &thread->conns[i].slots[j];
-            uint64_t from = slot->sent != 0 ? slot->sent : slot->due;
-            if (slot->state == SLOT_WAITING && now > from &&
-                now - from > timeout_ns) {
-                give_up(thread, slot, LOAD_ERROR_TIMEOUT,
-                        "no reply within the timeout", now);
-            }
+        struct load_conn *conn = &thread->conns[i];
+        if (conn->state == CONN_UP && give_up_overdue(thread, conn, now)) {
+            drop(thread, conn, "nothing came within the timeout", now);
         }
     }
 }
@@ -468,7 +505,7 @@ static uint64_t next_wake(const struct load_thread *thread)
     if (thread->n_down > 0) {
         for (uint32_t i = 0; i < thread->n_conns; i++) {
             const struct load_conn *conn = &thread->conns[i];
-            if (conn->state == CONN_DOWN && conn->retry_at < wake) {
+            if (conn->state != CONN_UP && conn->retry_at < wake) {
                 wake = conn->retry_at;
             }
         }

@@ -135,6 +135,7 @@ static json_t *step_json(const struct bench_session *session,
     json_put(&object, "verified", json_count(result->n_verified));
     json_put(&object, "unseen", json_count(result->n_unseen));
     json_put(&object, "reconnects", json_count(result->n_reconnects));
+    json_put(&object, "failed_dials", json_count(result->n_failed_dials));
     json_put(&object, "version_least", json_count(result->versions_least));
     json_put(&object, "version_most", json_count(result->versions_most));
     json_put(

@@ -153,6 +153,15 @@ static void print_errors(const struct load_result *result)
     }
 }
 
+static void print_reconnects(const struct load_result *result)
+{
+    if (result->n_reconnects > 0 || result->n_failed_dials > 0) {
+        printf("  reconnects  %s, besides %s that failed\n",
+               text_count(result->n_reconnects).text,
+               text_counted(result->n_failed_dials, "dial").text);
+    }
+}
+
 static void print_verified(const struct bench_session *session,
                            const struct load_result *result)
 {
@@ -188,6 +197,7 @@ static void print_step(const struct bench_session *session,
         print_late(result);
     }
     print_errors(result);
+    print_reconnects(result);
     print_verified(session, result);
     printf("  client      %.1f %% of a core, %.1f %% by the busiest thread; "
            "waited for a core %.1f %% of the time\n",

@@ -6,8 +6,10 @@
  * memory of its own for the values, on one loop, and tells how many were
  * answered and what they cost here. Against static_server, which costs next to
  * nothing itself, that is what the library can do.
- *     channel_load --server ADDRESS [--profile point] [--depth 64]
+ *     channel_load --server ADDRESS... [--profile point] [--depth 64]
  *                  [--connections 4] [--ms 2000] [--rows N]
+ *                  [--silence-ms 10000]
+ * --server may be given again, for replicas.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -21,8 +23,13 @@
 #include "client/bench/workload.h"
 #include "proto/frame.h"
 
+#define SERVERS_MAX 8
+
 struct load {
+    const char *servers[SERVERS_MAX];
+    size_t n_servers;
     struct nb_channel *channel;
+    struct nb_channel_counts counts; /* at the end */
     struct workload workload;
     uint64_t until; /* uv_hrtime() */
     uint64_t n_calls;
@@ -66,6 +73,7 @@ static void on_done(void *arg, const struct nb_outcome *outcome)
     if (uv_hrtime() < load->until && outcome->code == 0) {
         start(slot);
     } else if (--load->n_left == 0) {
+        nb_channel_count(load->channel, &load->counts);
         nb_channel_close(load->channel, NULL, NULL);
     }
 }
@@ -130,17 +138,16 @@ static double processor_s(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-static int run(struct load *load, const char *server, const char *profile,
-               uint32_t depth, const struct nb_channel_options *options,
-               uint32_t ms)
+static int run(struct load *load, const char *profile, uint32_t depth,
+               const struct nb_channel_options *options, uint32_t ms)
 {
     uv_loop_t loop;
     struct nb_errctx err;
     make_request(load, profile);
     struct slot *slots = make_slots(load, depth, profile_by_name(profile));
     uv_loop_init(&loop);
-    if (nb_channel_open_loop(&loop, &server, 1, options, &load->channel,
-                             &err) != 0) {
+    if (nb_channel_open_loop(&loop, load->servers, load->n_servers, options,
+                             &load->channel, &err) != 0) {
         die(&err);
     }
     uint64_t begun = uv_hrtime();
@@ -154,9 +161,10 @@ static int run(struct load *load, const char *server, const char *profile,
     double seconds = (double)(uv_hrtime() - begun) * 1e-9;
     double n = (double)load->n_calls;
     printf("%s, %u deep over %u connections: %.0f calls/s, %.2f us of "
-           "processor a call, mean latency %.0f us\n",
+           "processor a call, mean latency %.0f us, %llu retries\n",
            profile, depth, options->connections, n / seconds,
-           (processor_s() - processor) / n * 1e6, seconds * depth / n * 1e6);
+           (processor_s() - processor) / n * 1e6, seconds * depth / n * 1e6,
+           (unsigned long long)load->counts.retries);
     if (load->n_failed > 0) {
         fprintf(stderr, "channel_load: %llu calls failed: %s\n",
                 (unsigned long long)load->n_failed, load->why);
@@ -193,19 +201,19 @@ int main(int argc, char **argv)
         {"connections", required_argument, NULL, 'c'},
         {"ms", required_argument, NULL, 'm'},
         {"rows", required_argument, NULL, 'r'},
+        {"silence-ms", required_argument, NULL, 'q'},
         {NULL, 0, NULL, 0},
     };
     static struct load load;
     struct nb_channel_options options = {.connections = 4};
-    const char *server = NULL;
     const char *profile = "point";
     uint32_t depth = 64;
     uint32_t ms = 2000;
     int row;
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
     while ((row = getopt_long(argc, argv, "", rows, NULL)) != -1) {
-        if (row == 's') {
-            server = optarg;
+        if (row == 's' && load.n_servers < SERVERS_MAX) {
+            load.servers[load.n_servers++] = optarg;
         } else if (row == 'p') {
             profile = optarg;
         } else if (row == 'd') {
@@ -216,14 +224,16 @@ int main(int argc, char **argv)
             ms = number(optarg, 3600000);
         } else if (row == 'r') {
             load.rows = number(optarg, UINT32_MAX);
+        } else if (row == 'q') {
+            options.silence_ms = number(optarg, 3600000);
         } else {
             return 2;
         }
     }
-    if (server == NULL) {
+    if (load.n_servers == 0) {
         fprintf(stderr, "channel_load: --server ADDRESS is missing\n");
         return 2;
     }
     options.max_calls = depth;
-    return run(&load, server, profile, depth, &options, ms);
+    return run(&load, profile, depth, &options, ms);
 }
