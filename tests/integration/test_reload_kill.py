@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 of a publisher and of the server that loads what it publishes, at
 points spread over both. What is started after it serves the last version that
-is complete, and the next publish works. (test_publish_kill.c kills publishers
-at every system call.)"""
+is complete, and the next publish works; some of the points are before the
+version is there, some while the server reads it. (test_publish_kill.c kills
+publishers at every system call.)"""
 
 import os
 import random
@@ -21,7 +22,7 @@ N_POINTS = 50
 class KillTest(RepoCase):
     def start(self):
         return nibble_test.Server({}, "--repo", self.repo, "--reload-poll", 0,
-                                  "--reload-rate", "4MiB")
+                                  "--reload-rate", "1MiB")
 
     def begin_publish(self, version):
         """Version n is made of table n % 2, so that its number tells what it
@@ -40,13 +41,21 @@ class KillTest(RepoCase):
         self.assertEqual((got, values),
                          (version, self.rows[version % 2][:40].tobytes()))
 
+    def has_opened(self, server, version):
+        """What is mapped is open, though it may not be served yet."""
+        with open("/proc/%d/maps" % server.process.pid) as lines:
+            return self.path(version, "t.nbt") in lines.read()
+
+    def has_served(self, server, version):
+        return "model=m version=%d result=loaded" % version in server.log()
+
     def kill(self, process):
         process.send_signal(signal.SIGKILL)
         process.wait()
 
     def setUp(self):
         super().setUp()
-        # Large enough for a load to take some ten milliseconds at that rate.
+        # Large enough for a load to take over a hundred ms at that rate.
         rows = [nibble_test.random_rows(6000, 16, seed=i) for i in (8, 9)]
         self.big = [nibble_test.table(r) for r in rows]
         self.rows = [nibble_test.exported(path) for path in self.big]
@@ -62,7 +71,7 @@ class KillTest(RepoCase):
         self.assertEqual(self.begin_publish(2).wait(), 0)
         wait_for(lambda: self.serving(server)[0] == 2, "2 is served")
         limit_s = time.monotonic() - began
-        outcomes = {"not published": 0, "published": 0}
+        outcomes = {"not published": 0, "published": 0, "loading": 0}
         for _ in range(N_POINTS):
             last = self.highest()
             began = time.monotonic()
@@ -71,7 +80,10 @@ class KillTest(RepoCase):
             while time.monotonic() - began < point_s:
                 pass
             self.kill(publisher)
+            opened = self.has_opened(server, last + 1)
             self.kill(server.process)
+            outcomes["loading"] += opened and not self.has_served(server,
+                                                                  last + 1)
             now = self.highest()
             self.assertIn(now, (last, last + 1))
             # However fast the machine is just now: some points are before the
@@ -81,6 +93,7 @@ class KillTest(RepoCase):
             nibble("verify", self.path(now))
             server = self.start()
             self.serves(server, now)
+        print("killed: %s" % outcomes)
         self.assertTrue(all(outcomes.values()), outcomes)
         last = self.highest()
         self.assertEqual(self.begin_publish(last + 1).wait(), 0)
