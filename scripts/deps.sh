@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # Installs the Debian packages that are missing, by name: deps.sh [SET...]
-# Sets: build (the default), demo, test, lint, browser.
+# Sets: build (the default), demo, test, ci, lint, browser. What tests use if it
+# is there is in ci: a package of it starts a service of its own.
 set -eu
 
 build="pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler
@@ -11,6 +12,7 @@ protobuf-compiler libjemalloc-dev libxxhash-dev libjansson-dev zlib1g-dev
 libmicrohttpd-dev systemtap-sdt-dev"
 demo="python3 python3-protobuf python3-numpy"
 test="$demo check gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
+ci="prometheus"
 lint="clang-format clang-tidy"
 browser="chromium"
 
@@ -20,10 +22,11 @@ for set in "${@:-build}"; do
     build) packages=$build ;;
     demo) packages=$demo ;;
     test) packages=$test ;;
+    ci) packages=$ci ;;
     lint) packages=$lint ;;
     browser) packages=$browser ;;
     *)
-        echo "deps.sh: no set called '$set' (build, demo, test, lint," \
+        echo "deps.sh: no set called '$set' (build, demo, test, ci, lint," \
             "browser)" >&2
         exit 2
         ;;

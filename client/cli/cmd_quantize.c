@@ -1,9 +1,9 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
-#include <stdlib.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/cli/auto_codec.h"
@@ -16,6 +16,7 @@
 #include "client/cli/source_select.h"
 #include "client/cli/table_report.h"
 #include "storage/builder/table_builder.h"
+#include "storage/io/atomic_file.h"
 #include "storage/io/file_io.h"
 
 #define THREADS_MAX 1024
@@ -317,7 +318,6 @@ static bool check_auto(const struct quantize_args *args, int *status)
     return true;
 }
 
-/* Whether the options go together; false once told. */
 /* FILE:FRACTION; the last colon parts them. */
 static bool parse_protect(struct quantize_args *args)
 {
@@ -334,6 +334,7 @@ static bool parse_protect(struct quantize_args *args)
            args->protect_fraction <= 1;
 }
 
+/* Whether the options go together; false once told. */
 static bool check_usage(struct quantize_args *args, int *status)
 {
     if (args->protect != NULL && !parse_protect(args)) {
@@ -412,6 +413,15 @@ static int quantize(const struct quantize_args *args, uint32_t scales,
     return COMMAND_DONE;
 }
 
+/* Whether a file can come to be there, before much is done for it. */
+static int check_output(const char *path, struct nb_errctx *err)
+{
+    struct atomic_file *file = NULL;
+    int rv = atomic_file_create(path, &file, err);
+    atomic_file_destroy(file);
+    return rv;
+}
+
 static int quantize_auto(struct quantize_args *args)
 {
     struct auto_codec choice = {0};
@@ -420,6 +430,9 @@ static int quantize_auto(struct quantize_args *args)
                  ? file_check_distinct(args->choice.weights, "weights",
                                        args->output, &err)
                  : 0;
+    if (rv == 0) {
+        rv = check_output(args->output, &err);
+    }
     if (rv == 0) {
         rv = auto_codec_choose(&args->choice, args->input, &args->source,
                                (unsigned)args->threads, &choice, &err);

@@ -6,7 +6,6 @@
 import http.client
 import json
 import re
-import shutil
 import socket
 import subprocess
 import unittest
@@ -159,8 +158,8 @@ class AdminTest(nibble_test.TestCase):
         self.assertGreaterEqual(
             rise("nibble_loop_turn_duration_seconds_count"), 3)
 
-    @unittest.skipUnless(shutil.which("promtool"), "no promtool here")
     def test_promtool_accepts_them(self):
+        nibble_test.need_program(self, "promtool")
         server = self.serve_admin()
         self.connect(server).ping()
         done = subprocess.run(

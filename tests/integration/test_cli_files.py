@@ -112,16 +112,17 @@ class FilesTest(unittest.TestCase):
         files = []
         for n in ("1", "3"):
             output = scratch_path(".nbt")
-            nibble("quantize", "--input", GLOVE, "--output", output,
-                   "--threads", n)
+            nibble("quantize", "--codec", "q4", "--input", GLOVE, "--output",
+                   output, "--threads", n)
             files.append(read(output))
         self.assertEqual(files[0], files[1])
 
     def test_progress_on_a_terminal(self):
         master, slave = pty.openpty()
         process = subprocess.Popen(
-            [nibble_test.NIBBLE, "quantize", "--input", GLOVE, "--output",
-             scratch_path(".nbt")], stdout=subprocess.DEVNULL, stderr=slave)
+            [nibble_test.NIBBLE, "quantize", "--codec", "q4", "--input",
+             GLOVE, "--output", scratch_path(".nbt")],
+            stdout=subprocess.DEVNULL, stderr=slave)
         os.close(slave)
         shown = b""
         while True:
@@ -215,6 +216,15 @@ class FilesTest(unittest.TestCase):
                        os.path.dirname(self.glove)):
             line = self.fails("quantize", "--input", GLOVE, "--output", output)
             self.assertIn(output, line)
+        # Told before the rows, which take longer to look at.
+        rows = nibble_test.random_rows(10, 4)
+        rows[5, 3] = numpy.nan
+        source = scratch_path(".npy")
+        numpy.save(source, rows)
+        for codec in "auto", "q4":
+            line = self.fails("quantize", "--codec", codec, "--input", source,
+                              "--output", "/no/such/directory/a.nbt")
+            self.assertIn("/no/such/directory", line)
 
     def test_an_output_that_was_there_survives_a_failure(self):
         output = scratch_path(".nbt")
@@ -355,8 +365,9 @@ class FilesTest(unittest.TestCase):
         numpy.lib.format.open_memmap(source, "w+", "<f4", (40000000, 16))
         directory = tempfile.mkdtemp(dir=os.path.dirname(source))
         build = subprocess.Popen(
-            [nibble_test.NIBBLE, "quantize", "--input", source, "--output",
-             os.path.join(directory, "t.nbt")], stdout=subprocess.DEVNULL)
+            [nibble_test.NIBBLE, "quantize", "--codec", "q4", "--input", source,
+             "--output", os.path.join(directory, "t.nbt")],
+            stdout=subprocess.DEVNULL)
         try:
             def writes():
                 self.assertIsNone(build.poll(), "it ended by itself")
@@ -393,7 +404,8 @@ class FilesTest(unittest.TestCase):
 
     def test_file_size_limit(self):
         output = scratch_path(".nbt")
-        line = self.fails("quantize", "--input", GLOVE, "--output", output,
+        line = self.fails("quantize", "--codec", "q4", "--input", GLOVE,
+                          "--output", output,
                           limit=(resource.RLIMIT_FSIZE, 16384))
         self.assertIn("File too large", line)
         self.assertFalse(os.path.exists(output))

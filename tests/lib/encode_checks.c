@@ -130,8 +130,8 @@ int encode_checks_run(const struct kernel *kernel, const struct kernel *scalar,
                             .out = guarded_create(bytes),
                             .expected = guarded_create(bytes)};
     int rv = 0;
-    size_t first = strlen(kernel->name) % DIM_STEP;
-    for (size_t i = first; rv == 0 && i < N_DIMS; i += DIM_STEP) {
+    struct dim_steps of = kernel_checks_steps(kernel);
+    for (size_t i = of.first; rv == 0 && i < N_DIMS; i += of.step) {
         rv = check_dim(&checks, dims[i]);
     }
     guarded_destroy(&checks.memory);

@@ -80,6 +80,17 @@ bool kernel_checks_supported(const struct kernel *kernel)
     return (kernel->isa & cpu_isas()) != 0;
 }
 
+struct dim_steps kernel_checks_steps(const struct kernel *kernel)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    size_t step = 3;
+#else
+    size_t step = 1;
+#endif
+    step *= kernel->isa == ISA_SCALAR ? 5 : 1;
+    return (struct dim_steps){strlen(kernel->name) % step, step};
+}
+
 static const struct kernel *scalar_of(const struct kernel *kernel)
 {
     const struct kernel *row;
@@ -553,8 +564,8 @@ int kernel_checks_run(const struct kernel *kernel, uint64_t seed,
     if (checks.scalar == NULL) {
         rv = nb_fail(err, -1, "%s: no scalar kernel", kernel->name);
     }
-    size_t first = strlen(kernel->name) % DIM_STEP;
-    for (size_t i = first; rv == 0 && i < N_DIMS; i += DIM_STEP) {
+    struct dim_steps of = kernel_checks_steps(kernel);
+    for (size_t i = of.first; rv == 0 && i < N_DIMS; i += of.step) {
         rv = check_dim(&checks, i < SMALL_DIMS ? (uint32_t)i + 1
                                                : large_dims[i - SMALL_DIMS]);
     }

@@ -23,12 +23,14 @@ bool kernel_checks_supported(const struct kernel *kernel);
 int kernel_checks_run(const struct kernel *kernel, uint64_t seed,
                       struct nb_errctx *err);
 
-/* Under sanitizers, which take ten times as long, a kernel is run with a third
- * of the dims; which one depends on the kernel. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define DIM_STEP 3
-#else
-#define DIM_STEP 1
-#endif
+/* A kernel is run with each of `step` dims, from the `first` on. Under
+ * sanitizers, which take ten times as long, with a third of the dims; which one
+ * depends on the kernel. A scalar one, whose results there is nothing to
+ * compare with, only for what it touches: with fewer still. */
+struct dim_steps {
+    size_t first;
+    size_t step;
+};
+struct dim_steps kernel_checks_steps(const struct kernel *kernel);
 
 #endif

@@ -69,6 +69,15 @@ def wait_for(condition, what, seconds=DEADLINE_S):
         time.sleep(0.002)
 
 
+def need_program(test, name):
+    """Skips the test where there is no such program; or fails it, where
+    NB_REQUIRED, words, has the name: what must be tested there is."""
+    if shutil.which(name) is None:
+        required = os.environ.get("NB_REQUIRED", "").split()
+        test.assertNotIn(name, required, "it is not installed")
+        test.skipTest("no %s here" % name)
+
+
 def _preparer(limit, denied):
     """What a child does before it becomes the program."""
     def prepare():

@@ -10,6 +10,7 @@
 #include "quant/codec/q4.h"
 #include "quant/search/affine.h"
 #include "tests/lib/guarded.h"
+#include "tests/lib/kernel_checks.h"
 #include "tests/lib/row_kinds.h"
 
 #define MAX_ROWS 80
@@ -257,7 +258,8 @@ int quantize_checks_run(const struct kernel *kernel,
                             .out = guarded_create(bytes),
                             .expected = guarded_create(bytes)};
     int rv = 0;
-    for (size_t i = 0; rv == 0 && i < N_DIMS; i++) {
+    struct dim_steps of = kernel_checks_steps(kernel);
+    for (size_t i = of.first; rv == 0 && i < N_DIMS; i += of.step) {
         rv = check_dim(&checks, i < SMALL_DIMS ? (uint32_t)i + 1
                                                : large_dims[i - SMALL_DIMS]);
     }

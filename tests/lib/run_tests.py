@@ -91,6 +91,7 @@ def main():
     tests = [t for t in args.tests if not args.only or args.only in t]
 
     passed = failed = 0
+    took = []
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         waiting = [pool.submit(run, t, args.build) for t in tests]
         for future in concurrent.futures.as_completed(waiting):
@@ -99,6 +100,7 @@ def main():
             passed += ok
             failed += bad
             name = re.sub(r"^(build/\w+/)?tests/", "", test)
+            took.append((seconds, name))
             if bad != 0 or not args.quiet:
                 print("%-4s %-44s %4d tests %6.1f s" %
                       ("ok" if bad == 0 else "FAIL", name, ok + bad, seconds),
@@ -107,6 +109,10 @@ def main():
                 line for line in output.splitlines()
                 if line.startswith("measured: ")]
             print("".join(line + "\n" for line in shown), end="", flush=True)
+    if len(took) > 10:
+        print("slowest: " + ", ".join(
+            "%s %.0f s" % (name.split("/")[-1], seconds)
+            for seconds, name in sorted(took, reverse=True)[:10]))
     print("%d passed, %d failed" % (passed, failed))
     return 1 if failed or not passed else 0
 
