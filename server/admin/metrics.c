@@ -113,6 +113,13 @@ static void put_network(struct text_buf *text, const struct totals *totals)
                "Connections accepted.", totals->connections_accepted);
     put_number(text, "nibble_connections_refused_total", "counter",
                "Connections over the limit.", totals->connections_refused);
+    put_number(text, "nibble_requests_in_line", "gauge",
+               "Large requests that wait for their turn.", totals->in_line);
+    put_number(text, "nibble_requests_in_pieces", "gauge",
+               "Large requests of which a part is done.", totals->in_pieces);
+    put_number(text, "nibble_requests_reading", "gauge",
+               "Requests whose rows are being read from disk.",
+               totals->reading);
     put_number(text, "nibble_put_off_total", "counter",
                "Times that requests waited for rows to be read from disk.",
                totals->put_off);

@@ -10,6 +10,7 @@
 
 struct cold_read {
     uv_work_t work;
+    struct counters *counters;
     cold_read_fn *done; /* NULL: nobody waits any more */
     void *arg;
     struct table_set *tables; /* a reference */
@@ -122,6 +123,7 @@ static void on_done(uv_work_t *work, int status)
     struct cold_read *read = work->data;
     cold_read_fn *done = read->done;
     void *arg = read->arg;
+    counter_add(&read->counters->reading, -(uint64_t)1);
     (void)status; /* a request is asked again whatever came of it */
     cold_read_destroy(read);
     if (done != NULL) {
@@ -134,12 +136,14 @@ bool cold_read_start(struct service *service, struct cold_read *read,
 {
     read->done = done;
     read->arg = arg;
+    read->counters = service->counters;
     read->work.data = read;
     if (uv_queue_work(service->uv, &read->work, on_read, on_done) != 0) {
         cold_read_destroy(read);
         return false;
     }
     counter_add(&service->counters->put_off, 1);
+    counter_add(&service->counters->reading, 1);
     return true;
 }
 

@@ -134,7 +134,7 @@ static void await_pages(struct session *session, struct call *call)
 static void put_in_pieces(struct session *session, struct call *call)
 {
     *session->service->large = *call;
-    session->service->in_pieces = session;
+    turns_begin_pieces(session);
     await_pages(session, session->service->large);
 }
 
@@ -465,7 +465,7 @@ void session_continue(struct session *session, bool answer)
         await_pages(session, call);
         return;
     }
-    service->in_pieces = NULL;
+    turns_end_pieces(session);
     service->large_done = true; /* the next has to wait for its turn */
     end_answer(session, call);
     service_count_latency(service, call->arrived_ns);

@@ -269,6 +269,9 @@ static int fill_counters(struct arena *arena,
     reply->bytes_sent = totals->bytes_sent;
     reply->unsent_bytes = totals->unsent_bytes;
     reply->bad_frames = totals->bad_frames;
+    reply->in_line = totals->in_line;
+    reply->in_pieces = totals->in_pieces;
+    reply->reading = totals->reading;
     rv = fill_methods(arena, totals, reply);
     if (rv == 0) {
         rv = fill_durations(arena, &totals->turns, &reply->turns);

@@ -16,6 +16,7 @@ void turns_join(struct session *session)
         at = &(*at)->next_waiting;
     }
     session->waiting = true;
+    counter_add(&session->service->counters->in_line, 1);
     if (session->queued_ns == 0) {
         session->queued_ns = session->service->now_ns();
     }
@@ -31,8 +32,21 @@ void turns_leave(struct session *session)
     }
     if (*at != NULL) {
         *at = session->next_waiting;
+        counter_add(&session->service->counters->in_line, -(uint64_t)1);
     }
     session->waiting = false;
+}
+
+void turns_begin_pieces(struct session *session)
+{
+    session->service->in_pieces = session;
+    counter_add(&session->service->counters->in_pieces, 1);
+}
+
+void turns_end_pieces(struct session *session)
+{
+    session->service->in_pieces = NULL;
+    counter_add(&session->service->counters->in_pieces, -(uint64_t)1);
 }
 
 bool turns_in_pieces(const struct session *session)
@@ -44,7 +58,7 @@ void turns_give_up(struct session *session)
 {
     if (turns_in_pieces(session)) {
         rpc_abandon(session->service->large);
-        session->service->in_pieces = NULL;
+        turns_end_pieces(session);
     }
 }
 

@@ -35,6 +35,11 @@ enum call_if_large turns_if_large(const struct session *session);
 void turns_join(struct session *session);
 void turns_leave(struct session *session);
 
+/* Its request is in pieces, where nobody's is; it is no longer, as it is
+ * answered. */
+void turns_begin_pieces(struct session *session);
+void turns_end_pieces(struct session *session);
+
 /* Is its request in pieces? turns_give_up() ends that, if so. */
 bool turns_in_pieces(const struct session *session);
 void turns_give_up(struct session *session);

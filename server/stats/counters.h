@@ -27,6 +27,9 @@ enum method_index {
     COUNTER(bytes_received)                                                    \
     COUNTER(bytes_sent)                                                        \
     COUNTER(put_off)      /* times that requests waited for the disk */        \
+    COUNTER(in_line)      /* large requests before their turn, now */          \
+    COUNTER(in_pieces)    /* large ones that are begun, now */                 \
+    COUNTER(reading)      /* requests that the disk is read for, now */        \
     COUNTER(unsent_bytes) /* of replies, now */                                \
     COUNTER(bad_frames)   /* connections closed for broken framing or timeouts \
                            */
@@ -68,7 +71,8 @@ static inline uint64_t counter_get(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* By the one thread that writes this counter, so no locked instruction. */
+/* By the one thread that writes this counter, so no locked instruction. One of
+ * what is now goes down by -(uint64_t)n. */
 static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
 {
     uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);

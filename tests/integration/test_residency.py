@@ -4,6 +4,7 @@
 
 import os
 import re
+import select
 import resource
 import struct
 import urllib.request
@@ -208,6 +209,24 @@ class ColdPages(nibble_test.TestCase):
         block = peer.receive().blocks().blocks[0]
         numpy.testing.assert_array_equal(block_values(block), self.rows[ids])
         self.assertGreater(self.put_off(server), 2)
+        self.assertEqual(other.status().reading, 0)
+
+    def test_those_that_wait_are_told(self):
+        request = pb.LookupRequest()
+        request.features.add(table="t", ids=range(0, self.N_ROWS, 3))
+        for _ in range(20):
+            server, peer = self.serve_cold(self.dense)
+            other = self.connect(server)
+            peer.send(frame(LOOKUP, request))
+            seen = set()
+            while not select.select([peer.socket], [], [], 0)[0]:
+                seen.add(other.status().reading)
+            peer.receive()
+            self.assertEqual(other.status().reading, 0)
+            if 1 in seen:
+                break
+        self.assertLessEqual({1}, seen)
+        self.assertLessEqual(seen, {0, 1})
 
     def test_a_large_one_that_does_not_wait(self):
         server, peer = self.serve_cold(self.dense)

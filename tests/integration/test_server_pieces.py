@@ -94,6 +94,33 @@ class PiecesTest(nibble_test.TestCase):
         for asker in askers:  # as ever
             asker.lookup("t", [1])
 
+    def test_what_waits_is_told(self):
+        server = self.serve({"t": self.table}, "--loops", "1")
+        askers = [self.connect(server) for _ in range(8)]
+        peer = self.connect(server)
+
+        def waiting():
+            status = peer.status()
+            self.assertLessEqual(status.in_pieces, 1)
+            return status.in_line, status.in_pieces
+
+        for _ in range(ROUNDS):
+            for asker in askers:
+                asker.send(self.huge)
+            seen = {waiting() for _ in range(8)}
+            for asker in askers:
+                self.assertEqual(asker.receive().kind, REPLY)
+            self.assertEqual(waiting(), (0, 0))
+            if any(1 <= line < 8 and pieces for line, pieces in seen):
+                break
+        else:
+            self.fail("nothing was seen to wait: %s" % seen)
+        for asker in askers:  # they go while they stand in line
+            asker.send(self.huge)
+            asker.close()
+        wait_for(lambda: waiting() == (0, 0) and
+                 peer.status().connections == 1, "nobody waits")
+
     def test_the_bytes_are_those_of_small_requests(self):
         server = self.start()
         asker, peer = self.connect(server), self.connect(server)
