@@ -29,6 +29,25 @@ struct making {
     uint8_t *rows;
 };
 
+static bool needs_training(uint32_t codec)
+{
+    struct nb_codec_traits traits;
+    return nb_codec_traits(codec, &traits) != 0 || traits.trained != 0;
+}
+
+const char *table_maker_codec_at(size_t i)
+{
+    const char *name;
+    for (size_t at = 0; (name = nb_codec_at(at)) != NULL; at++) {
+        uint32_t codec = 0;
+        if (nb_codec_by_name(name, &codec) == 0 && !needs_training(codec) &&
+            i-- == 0) {
+            return name;
+        }
+    }
+    return NULL;
+}
+
 /* Bell-shaped, about what trained embeddings look like: a sum of four. */
 static float value_at(uint64_t seed, uint64_t index)
 {
@@ -103,6 +122,12 @@ static int make_file(struct making *making, size_t index, const char *path,
     }
     if (rv != 0) {
         return nb_fail(err, rv, "no codec '%s'", table->codec);
+    }
+    if (needs_training(making->format.codec)) {
+        return nb_fail(err, NB_ERR_UNSUPPORTED,
+                       "table '%.100s': no tables are made of codec %s, which "
+                       "is trained on values",
+                       table->name, table->codec);
     }
     making->format.scales = traits.scales;
     making->seed = mix64(mix64(making->options->seed, making->version), index);

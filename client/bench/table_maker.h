@@ -17,8 +17,12 @@ struct made_table {
     const char *name;
     uint64_t rows;
     uint32_t dim;
-    const char *codec; /* name of codecs.def without a table's parameters */
+    const char *codec; /* of table_maker_codec_at() */
 };
+
+/* Name of the i-th codec that tables can be made of: of those that need no
+ * training. NULL past the end. */
+const char *table_maker_codec_at(size_t i);
 
 /* Rows written so far, of all tables together; NULL: nobody is told. */
 typedef void table_maker_progress_fn(void *arg, uint64_t rows, uint64_t total);
@@ -35,7 +39,8 @@ struct table_maker_options {
 };
 
 /* Makes the tables, as the next version of the model. -errno, -EINTR when it
- * was stopped, which leaves nothing; errors of table_writer.h and publish(). */
+ * was stopped, which leaves nothing; NB_ERR_UNSUPPORTED: a codec is not of
+ * these; errors of table_writer.h and publish(). */
 int table_maker_publish(const struct table_maker_options *options,
                         uint64_t *version, struct nb_errctx *err);
 

@@ -8,7 +8,9 @@
 #include "client/bench/decimal.h"
 #include "client/bench/load_thread.h"
 #include "client/bench/profile.h"
+#include "client/bench/table_maker.h"
 #include "client/cli/command.h"
+#include "client/cli/json_line.h"
 
 #define AT(field)  offsetof(struct bench_args, field)
 #define TIME_MOST  1e6 /* seconds */
@@ -200,6 +202,10 @@ static const struct option_row load_rows[] = {
      .offset = AT(svg),
      .value = "FILE",
      .help = "draw percentiles of latency against the rate"},
+};
+
+/* Of what is done instead of a load. */
+static const struct option_row other_rows[] = {
     {.name = "compare",
      .type = OPTION_FLAG,
      .offset = AT(compare),
@@ -223,8 +229,8 @@ static const struct option_row load_rows[] = {
      .offset = AT(codec),
      .value = "NAME",
      .fallback = "q4",
-     .choices = nb_codec_at,
-     .help = "with --make-tables: how rows are stored; q4, q8, fp16, fp32"},
+     .choices = table_maker_codec_at,
+     .help = "with --make-tables: how rows are stored"},
 };
 
 static const struct option_table table = {
@@ -245,8 +251,52 @@ static const struct option_table table = {
         "  nibble bench --profile ranking --rate 2000 --verify --repo models\n"
         "  nibble bench --profile ranking --slo p99=5ms --svg ranking.svg",
     .groups = {OPTION_GROUP(request_rows, 0), OPTION_GROUP(load_rows, 0),
+               OPTION_GROUP(other_rows, 0),
                OPTION_GROUP(query_server_rows, AT(query))},
 };
+
+/* ---- for the report --------------------------------------------------- */
+
+static json_t *text_or_null(const char *text)
+{
+    return text != NULL ? json_text(text) : json_null();
+}
+
+static json_t *value_json(const struct option_row *row, const void *field)
+{
+    switch (row->type) {
+    case OPTION_FLAG:
+        return json_boolean(*(const bool *)field);
+    case OPTION_NUMBER:
+        return json_count(*(const uint64_t *)field);
+    case OPTION_INDEX:
+        return json_text(row->choices(*(const uint32_t *)field));
+    case OPTION_TEXT:
+    case OPTION_NAME:
+        break;
+    }
+    return text_or_null(*(const char *const *)field);
+}
+
+json_t *bench_args_json(const struct bench_args *args)
+{
+    json_t *object = json_object();
+    for (size_t g = 0; g < OPTION_GROUPS_MAX; g++) {
+        const struct option_group *group = &table.groups[g];
+        for (size_t i = 0; group->rows != other_rows && i < group->n_rows;
+             i++) {
+            const struct option_row *row = &group->rows[i];
+            const char *at = (const char *)args + group->offset + row->offset;
+            json_put(&object, row->name, value_json(row, at));
+        }
+    }
+    json_t *files = json_array();
+    for (size_t i = 0; i < args->operands.n; i++) {
+        json_append(&files, json_text(args->operands.items[i]));
+    }
+    json_put(&object, "files", files);
+    return object;
+}
 
 /* ---- values ----------------------------------------------------------- */
 

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "client/bench/id_choice.h"
 #include "client/cli/option_table.h"
 #include "client/cli/server_query.h"
@@ -64,6 +66,10 @@ struct bench_args {
 /* True if the command is to go on; otherwise *status is what to exit with. */
 bool bench_args_parse(int argc, char **argv, struct bench_args *args,
                       int *status);
+
+/* Every option of a load, as given or by default, and the files of --verify.
+ * NULL if there is no memory. */
+json_t *bench_args_json(const struct bench_args *args);
 
 /* "poisson", "sum": choices of options. */
 option_choice_fn bench_arrivals_at;

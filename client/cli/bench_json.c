@@ -148,7 +148,10 @@ static json_t *step_json(const struct bench_session *session,
     json_put(&object, "warning",
              doubt != NULL ? json_text(doubt) : json_null());
     if (session->args->slo_share > 0) {
-        json_put(&object, "meets_slo", json_boolean(step->meets));
+        json_put(&object, "meets_slo",
+                 json_boolean(step->verdict == RATE_HELD));
+        json_put(&object, "limited_by_client",
+                 json_boolean(step->verdict == RATE_UNTRIED));
     }
     return object;
 }
@@ -170,6 +173,7 @@ json_t *bench_report_json(const struct bench_session *session,
     json_put(&object, "server_version", json_text(session->server_version));
     json_put(&object, "model", json_text(session->workload.model));
     json_put(&object, "machine", machine_json(&machine));
+    json_put(&object, "options", bench_args_json(session->args));
     json_put(&object, "parameters", parameters_json(session));
     json_put(&object, "tables", tables_json(&session->workload));
     json_put(&object, "steps", list);
@@ -179,6 +183,8 @@ json_t *bench_report_json(const struct bench_session *session,
         json_put(&object, "highest_per_s",
                  steps->highest > 0 ? json_number(steps->highest)
                                     : json_null());
+        json_put(&object, "limited_by_client",
+                 json_boolean(steps->client_limited));
     }
     return object;
 }

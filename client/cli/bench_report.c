@@ -208,6 +208,27 @@ static void print_step(const struct bench_session *session,
     }
 }
 
+static void print_search(const struct bench_session *session,
+                         const struct bench_steps *steps)
+{
+    const char *slo = session->args->slo_text;
+    if (steps->highest > 0) {
+        bool more = session->stop || steps->client_limited;
+        printf("\n%s holds %s %s requests/s\n", slo,
+               more ? "at least up to" : "up to",
+               text_per_second(steps->highest).text);
+    } else if (session->stop) {
+        printf("\n%s: ended before it held at any rate\n", slo);
+    } else {
+        printf("\n%s holds at no rate%s\n", slo,
+               steps->client_limited ? " that the client could ask" : "");
+    }
+    if (steps->client_limited) {
+        printf("above that the client was the limit: what the server holds "
+               "is not known\n");
+    }
+}
+
 void bench_report_print(const struct bench_session *session,
                         const struct bench_steps *steps)
 {
@@ -222,14 +243,7 @@ void bench_report_print(const struct bench_session *session,
                text_counted(session->reloads.n_published, "version").text,
                session->reloads.last_version);
     }
-    if (session->args->slo_share > 0 && steps->highest > 0) {
-        printf("\n%s holds %s %s requests/s\n", session->args->slo_text,
-               session->stop ? "at least at" : "up to",
-               text_per_second(steps->highest).text);
-    } else if (session->args->slo_share > 0 && session->stop) {
-        printf("\n%s: ended before it held at any rate\n",
-               session->args->slo_text);
-    } else if (session->args->slo_share > 0) {
-        printf("\n%s holds at no rate\n", session->args->slo_text);
+    if (session->args->slo_share > 0) {
+        print_search(session, steps);
     }
 }

@@ -82,7 +82,7 @@ static int make_requests(struct bench_session *session, struct nb_errctx *err)
     return rv;
 }
 
-/* "TABLE=FILE.nbt" to its parts, in place. */
+/* "TABLE=FILE.nbt" to its parts, in place, and back. */
 static int check_against_files(struct bench_session *session,
                                struct nb_errctx *err)
 {
@@ -105,6 +105,9 @@ static int check_against_files(struct bench_session *session,
     if (rv == 0) {
         rv = reply_check_of_files(files, list->n, &session->workload,
                                   &session->check, err);
+    }
+    for (size_t i = 0; i < list->n && files[i].path != NULL; i++) {
+        list->items[i][strlen(list->items[i])] = '='; /* for the report */
     }
     free(files);
     return rv;

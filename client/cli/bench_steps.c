@@ -12,7 +12,6 @@
 
 #define RATE_FIRST   1000.0 /* of a search, where none is given */
 #define UNSENT_SHARE 0.01
-#define SEARCH_RATIO 1.02 /* a search ends when its bounds are that near */
 
 /* The client has no time left over, or did not get it. */
 #define BUSY_SHARE    0.9
@@ -61,14 +60,21 @@ static void show_moment(void *arg, const struct load_moment *moment)
 /* ---- one load --------------------------------------------------------- */
 
 /* A rate that the server does not carry meets nothing: what is not sent in a
- * short run would be late in a long one. */
-static bool meets_objective(const struct bench_args *args,
-                            const struct load_result *result)
+ * short run would be late in a long one. Where the client may have been what
+ * did not carry it, that tells nothing of the server. */
+static enum rate_verdict judge(const struct bench_args *args,
+                               const struct bench_step *step)
 {
-    return load_result_errors(result) == 0 && result->n_requests > 0 &&
-           (double)result->n_unsent <=
-               UNSENT_SHARE * (double)result->n_requests &&
-           histogram_at(&result->latency, args->slo_share) <= args->slo_ns;
+    const struct load_result *result = step->result;
+    if (load_result_errors(result) > 0) {
+        return RATE_MISSED;
+    }
+    if (result->n_requests > 0 &&
+        (double)result->n_unsent <= UNSENT_SHARE * (double)result->n_requests &&
+        histogram_at(&result->latency, args->slo_share) <= args->slo_ns) {
+        return RATE_HELD;
+    }
+    return bench_step_doubt(step) != NULL ? RATE_UNTRIED : RATE_MISSED;
 }
 
 static int run_step(struct bench_session *session, double rate,
@@ -76,6 +82,7 @@ static int run_step(struct bench_session *session, double rate,
 {
     struct bench_step *step = &steps->steps[steps->n];
     *step = (struct bench_step){.offered = rate,
+                                .verdict = RATE_MISSED,
                                 .result = calloc(1, sizeof(*step->result))};
     if (step->result == NULL) {
         return nb_fail(err, NB_ERR_NOMEM, "the result of a load");
@@ -90,7 +97,7 @@ static int run_step(struct bench_session *session, double rate,
     }
     bool ended = __atomic_load_n(&session->stop, __ATOMIC_RELAXED);
     if (rv == 0 && session->args->slo_share > 0 && !ended) {
-        step->meets = meets_objective(session->args, step->result);
+        step->verdict = judge(session->args, step);
     }
     return rv;
 }
@@ -118,31 +125,25 @@ static int run_ramp(struct bench_session *session, struct bench_steps *steps,
     return rv;
 }
 
-/* Doubles or halves until the objective lies between two rates, then halves
- * the way between them. An error of a request counts as missing it. */
+/* An error of a request counts as missing the objective. */
 static int run_search(struct bench_session *session, struct bench_steps *steps,
                       struct nb_errctx *err)
 {
-    double rate = session->args->rate > 0 ? session->args->rate : RATE_FIRST;
-    double good = 0;
-    double bad = INFINITY;
-    int rv = 0;
-    while (may_go_on(session, steps) && rate >= BENCH_SEARCH_RATE_MIN &&
-           rate <= BENCH_RATE_MAX && bad > good * SEARCH_RATIO) {
-        rv = run_step(session, rate, steps, err);
+    struct rate_search search;
+    rate_search_begin(&search, session->args->rate > 0 ? session->args->rate
+                                                       : RATE_FIRST);
+    bool more = true;
+    while (more && may_go_on(session, steps) &&
+           search.rate >= BENCH_SEARCH_RATE_MIN &&
+           search.rate <= BENCH_RATE_MAX) {
+        int rv = run_step(session, search.rate, steps, err);
         if (rv != 0) {
             return rv;
         }
-        if (steps->steps[steps->n - 1].meets) {
-            good = rate;
-        } else {
-            bad = rate;
-        }
-        rate = good == 0         ? bad / 2
-               : isinf(bad) != 0 ? good * 2
-                                 : sqrt(good * bad);
+        more = rate_search_tell(&search, steps->steps[steps->n - 1].verdict);
     }
-    steps->highest = good;
+    steps->highest = search.held;
+    steps->client_limited = search.of_client;
     return 0;
 }
 

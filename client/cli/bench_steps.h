@@ -7,19 +7,21 @@
 #define NB_CLI_BENCH_STEPS_H
 
 #include "client/cli/bench_session.h"
+#include "client/cli/rate_search.h"
 
 #define BENCH_STEPS_MAX 64
 
 struct bench_step {
-    double offered; /* requests/s; 0: closed loop */
-    bool meets;     /* the objective, if there is one */
+    double offered;            /* requests/s; 0: closed loop */
+    enum rate_verdict verdict; /* on the objective, if there is one */
     struct load_result *result;
 };
 
 struct bench_steps {
     struct bench_step steps[BENCH_STEPS_MAX]; /* in the order they were run */
     size_t n;
-    double highest; /* rate that met the objective; 0: none did */
+    double highest;      /* rate that met the objective; 0: none did */
+    bool client_limited; /* above that, it was the client that could not */
 };
 
 /* Runs them. The caller ends *steps with bench_steps_fini(), also on an error:

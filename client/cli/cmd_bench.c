@@ -147,7 +147,8 @@ static int report(const struct bench_session *session,
         return command_fail("bench", -EINTR, &err);
     }
     if (args->slo_share > 0 && steps->highest <= 0) {
-        nb_fail(&err, 0, "%s holds at no rate", args->slo_text);
+        nb_fail(&err, 0, "%s holds at no rate%s", args->slo_text,
+                steps->client_limited ? " that the client could ask" : "");
         return command_fail("bench", NB_ERR_NOT_FOUND, &err);
     }
     return status;

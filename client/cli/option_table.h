@@ -40,7 +40,7 @@ struct option_group {
     size_t offset; /* in the arguments, of what the rows' offsets are in */
 };
 
-#define OPTION_GROUPS_MAX 3
+#define OPTION_GROUPS_MAX 4
 #define OPTION_GROUP(array, at)                                                \
     {                                                                          \
         .rows = (array), .n_rows = sizeof(array) / sizeof((array)[0]),         \
