@@ -245,6 +245,48 @@ $(BENCH_BIN): %: %.o $(BUILD)/tests/bench/libbench.a $(CLI_ARCHIVES)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS)
 
+# The same over gRPC: the one C++ in the tree, and of use only to compare with.
+GRPC_DIR  := tests/bench/grpc
+GRPC_GEN  := $(BUILD)/gen/grpc
+GRPC_BIN  := $(addprefix $(BUILD)/$(GRPC_DIR)/,grpc_server grpc_load \
+             h2_load)
+GRPC_PB   := $(addprefix $(GRPC_GEN)/,proto/nibble.pb $(GRPC_DIR)/embeddings.pb \
+             $(GRPC_DIR)/embeddings.grpc.pb)
+GRPC_FLAGS = $(call once,GRPC_FLAGS,--cflags grpc++ protobuf)
+GRPC_LIBS  = $(call once,GRPC_LIBS,--libs grpc++ protobuf)
+CXX_FLAGS  = -I. -I$(GRPC_GEN) -I$(BUILD)/gen -Iquant -Iclient/lib \
+             -D_GNU_SOURCE -std=c++23 $(MODE_FLAGS) -pthread -Wall -Wextra \
+             -Wno-missing-field-initializers \
+             $(if $(WERROR),-Werror) $(CXXFLAGS) $(GRPC_FLAGS) $(PROTO_FLAGS)
+
+## bench-grpc: a gRPC server and its load, for scripts/bench_grpc.py
+bench-grpc:
+	@scripts/deps.sh build grpc
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(GRPC_BIN)
+
+$(BUILD)/$(GRPC_DIR)/grpc_server: $(BUILD)/$(GRPC_DIR)/grpc_tables.o
+$(BUILD)/$(GRPC_DIR)/grpc_load $(BUILD)/$(GRPC_DIR)/h2_load: \
+    $(BUILD)/$(GRPC_DIR)/load_requests.o
+$(BUILD)/$(GRPC_DIR)/h2_load: $(BUILD)/$(GRPC_DIR)/h2_connection.o
+$(GRPC_BIN): %: %.o $(GRPC_PB:%=%.o) $(CLI_ARCHIVES)
+	$(call say,LD)
+	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
+	    $(GRPC_LIBS) $(CLI_LIBS) $(MALLOC)
+$(BUILD)/$(GRPC_DIR)/%.o: $(GRPC_DIR)/%.cc $(BUILD)/.flags \
+    | $(GRPC_PB:%=%.cc) $(PROTO_GEN).h
+	@mkdir -p $(@D)
+	$(call say,CXX)
+	$(Q)$(CXX) $(CXX_FLAGS) -MMD -MP -c -o $@ $<
+$(GRPC_GEN)/%.o: $(GRPC_GEN)/%.cc $(BUILD)/.flags | $(GRPC_PB:%=%.cc)
+	$(call say,CXX)
+	$(Q)$(CXX) $(CXX_FLAGS) -MMD -MP -c -o $@ $<
+$(GRPC_PB:%=%.cc) &: proto/nibble.proto $(GRPC_DIR)/embeddings.proto
+	@mkdir -p $(GRPC_GEN)
+	$(call say,PROTO)
+	$(Q)protoc --cpp_out=$(GRPC_GEN) $^
+	$(Q)protoc --grpc_out=$(GRPC_GEN) $(GRPC_DIR)/embeddings.proto \
+	    --plugin=protoc-gen-grpc=$$(command -v grpc_cpp_plugin)
+
 # ---- objects ------------------------------------------------------------
 # A change of flags rebuilds.
 FLAGS_LINE = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS)
@@ -485,7 +527,7 @@ installcheck: all
 clean:
 	rm -rf build
 
-.PHONY: all deps demo check bench losses help libnibble python tests run-tests \
+.PHONY: all deps demo check bench bench-grpc losses help libnibble python tests run-tests \
     check-isa-sweep check-browser check-neon lint check-format format check-deps check-headers check-isa \
     check-abi tidy \
     $(TIDY) install uninstall installcheck clean FORCE

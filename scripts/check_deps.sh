@@ -76,20 +76,20 @@ for file in $files; do
     done
 done
 
-twice=$(git ls-files '*.c' '*.h' | sed 's|.*/||' | sort | uniq -d)
+twice=$(git ls-files '*.c' '*.h' '*.cc' '*.hh' | sed 's|.*/||' | sort | uniq -d)
 if [ -n "$twice" ]; then
     echo "file names that stand twice:" $twice
     bad=1
 fi
 
-long=$(git ls-files '*.c' '*.h' | xargs wc -l |
+long=$(git ls-files '*.c' '*.h' '*.cc' '*.hh' | xargs wc -l |
     awk '$2 != "total" && $1 > 600 { print $2 ": " $1 " lines, over 600" }')
 if [ -n "$long" ]; then
     echo "$long"
     bad=1
 fi
 
-bare=$(git ls-files '*.c' '*.h' '*.def' '*.py' '*.sh' '*.proto' '*.in' \
+bare=$(git ls-files '*.c' '*.h' '*.cc' '*.hh' '*.def' '*.py' '*.sh' '*.proto' '*.in' \
     Makefile .ci | xargs grep -L 'SPDX-License-Identifier: Apache-2.0')
 if [ -n "$bare" ]; then
     echo "no licence in:" $bare

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # Installs the Debian packages that are missing, by name: deps.sh [SET...]
-# Sets: build (the default), demo, test, ci, lint, browser. What tests use if it
-# is there is in ci: a package of it starts a service of its own.
+# Sets: build (the default), demo, test, ci, lint, browser, grpc. What tests use
+# if it is there is in ci: a package of it starts a service of its own. grpc is
+# for a comparison only.
 set -eu
 
 build="pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler
@@ -15,6 +16,7 @@ test="$demo check gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 ci="prometheus"
 lint="clang-format clang-tidy"
 browser="chromium"
+grpc="libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc"
 
 missing=
 for set in "${@:-build}"; do
@@ -25,9 +27,10 @@ for set in "${@:-build}"; do
     ci) packages=$ci ;;
     lint) packages=$lint ;;
     browser) packages=$browser ;;
+    grpc) packages=$grpc ;;
     *)
         echo "deps.sh: no set called '$set' (build, demo, test, ci, lint," \
-            "browser)" >&2
+            "browser, grpc)" >&2
         exit 2
         ;;
     esac
