@@ -21,6 +21,7 @@
 
 #include "server/models/failed_versions.h"
 #include "server/log/log.h"
+#include "server/models/memory_limit.h"
 #include "server/models/model_reload.h"
 #include "storage/repo/model_repo.h"
 
@@ -314,16 +315,6 @@ static int check_named(const struct follower *follower, struct nb_errctx *err)
     return 0;
 }
 
-static uint64_t keep_memory(const struct options *options)
-{
-    uint64_t machine = uv_get_total_memory();
-    uint64_t allowed = uv_get_constrained_memory();
-    if (options->keep_memory_bytes != 0) {
-        return options->keep_memory_bytes;
-    }
-    return allowed != 0 && allowed < machine ? allowed : machine;
-}
-
 static int init(struct follower *follower)
 {
     int rv = catalog_create(&follower->catalog);
@@ -362,7 +353,9 @@ int follower_create(const struct options *options, unsigned n_loops,
     created->reload = (struct model_reload){
         .repo = options->repo,
         .keep_loaded = (size_t)options->keep_loaded,
-        .keep_bytes = keep_memory(options),
+        .keep_bytes = options->keep_memory_bytes != 0
+                          ? options->keep_memory_bytes
+                          : memory_limit(),
         .load = {.verify = options_verify(options),
                  .residency = &options->residency,
                  .n_loops = n_loops,
