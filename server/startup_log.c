@@ -34,7 +34,7 @@ static void log_model(const struct catalog_entry *entry)
 
 void startup_log(const struct options *options, const struct catalog *catalog)
 {
-    char described[LOG_LINE_MAX / 2];
+    char described[LOG_LINE_MAX - 256]; /* but what stands before */
     options_describe(options, described, sizeof(described));
     log_info("start", "version=%s isa=%s pid=%ld%s", NB_VERSION_STRING,
              nb_isa(), (long)getpid(), described);

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -71,18 +72,64 @@ static void put_byte(struct writer *writer, unsigned c)
     put(writer, text, (size_t)n);
 }
 
-/* Behind the opening quote; returns behind the closing one. */
+/* The byte that stands at `*at` of a quoted value, which goes behind it; -1 at
+ * the value's end. */
+static int quoted_byte(const char **at)
+{
+    const char *from = *at;
+    if (*from == '\0' || *from == '"') {
+        return -1;
+    }
+    if (from[0] == '\\' && from[1] == 'x' && hex_byte(from + 2) >= 0) {
+        *at += 4;
+        return hex_byte(from + 2);
+    }
+    from += from[0] == '\\' && from[1] != '\0' ? 1 : 0;
+    *at = from + 1;
+    return (unsigned char)*from;
+}
+
+/* The least that a sequence of 2, 3 and 4 bytes stands for. */
+static const uint32_t least_of_bytes[] = {0x80, 0x800, 0x10000};
+
+/* A character of more than a byte, `first` and what stands at `*at`, goes
+ * through as it is; false, and nothing is done, if that is no UTF-8. */
+static bool put_character(struct writer *writer, unsigned first,
+                          const char **at)
+{
+    size_t n = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1; /* bytes more */
+    char text[4] = {(char)first};
+    const char *behind = *at;
+    if (first < 0xc2 || first > 0xf4) {
+        return false;
+    }
+    uint32_t point = first & (0x3fu >> n);
+    for (size_t i = 1; i <= n; i++) {
+        int c = quoted_byte(&behind);
+        if (c < 0x80 || c > 0xbf) {
+            return false;
+        }
+        text[i] = (char)c;
+        point = point << 6 | ((uint32_t)c & 0x3f);
+    }
+    if (point < least_of_bytes[n - 1] || point > 0x10ffff ||
+        (point >= 0xd800 && point <= 0xdfff)) {
+        return false;
+    }
+    put(writer, text, n + 1);
+    *at = behind;
+    return true;
+}
+
+/* Behind the opening quote; returns behind the closing one. Bytes that are no
+ * UTF-8 become the characters of their numbers. */
 static const char *put_quoted(struct writer *writer, const char *at)
 {
-    while (*at != '\0' && *at != '"') {
-        unsigned c = (unsigned char)*at++;
-        if (c == '\\' && *at == 'x' && hex_byte(at + 1) >= 0) {
-            c = (unsigned)hex_byte(at + 1);
-            at += 3;
-        } else if (c == '\\' && *at != '\0') {
-            c = (unsigned char)*at++;
+    int c;
+    while ((c = quoted_byte(&at)) >= 0) {
+        if (c < 0x80 || !put_character(writer, (unsigned)c, &at)) {
+            put_byte(writer, (unsigned)c);
         }
-        put_byte(writer, c);
     }
     return *at == '"' ? at + 1 : at;
 }

@@ -10,7 +10,8 @@
 /*
  * Turns `line`, blank-separated `key=value` with values bare or as log_quote()
  * quotes them, into an object on one line, without its end. Bare values of
- * digits become numbers, everything else strings. Fields for which there is no
+ * digits become numbers, everything else strings: UTF-8 as it is, bytes that
+ * are none as the characters U+0080 to U+00FF. Fields for which there is no
  * room are left out. Returns the length; `bytes` is 16 at least.
  */
 size_t log_to_json(const char *line, char *to, size_t bytes);

@@ -196,7 +196,7 @@ static int set_field(struct options *options, const struct option_row *row,
 
 /* ---- sources --------------------------------------------------------- */
 
-static int take_defaults(struct options *options, struct nb_errctx *err)
+int options_defaults(struct options *options, struct nb_errctx *err)
 {
     int rv = 0;
     for (size_t i = 0; rv == 0 && i < option_rows_n; i++) {
@@ -363,7 +363,7 @@ static int take_sources(struct options *options, const char *file, int argc,
                         char *const *argv, options_env_fn *env,
                         struct nb_errctx *err)
 {
-    int rv = take_defaults(options, err);
+    int rv = options_defaults(options, err);
     if (rv == 0 && file[0] != '\0') {
         rv = take_file(options, file, err);
     }

@@ -55,14 +55,19 @@ int options_parse(struct options *options, int argc, char *const *argv,
                   struct nb_errctx *err);
 void options_fini(struct options *options);
 
+/* As they are if nothing is given; the caller ends them with options_fini(),
+ * also on failure. NB_ERR_NOMEM. */
+int options_defaults(struct options *options, struct nb_errctx *err);
+
 void options_print_help(FILE *to);
 void options_print_man(FILE *to);
 
 /* Writes what is in effect, as a file for --config. */
 void options_print_config(const struct options *options, FILE *to);
 
-/* Writes every option but the tables as ` flag=value`, for the log. Cut to
- * fit. */
+/* Writes every option but the tables that is not as by default, as
+ * ` flag=value`, for the log; a list with commas between. Those for which there
+ * is no room are counted: ` left-out=N`. */
 void options_describe(const struct options *options, char *to, size_t bytes);
 
 /* How tables are checked when they are opened: --verify. */

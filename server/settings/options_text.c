@@ -3,7 +3,9 @@
 
 /* The options as people read them: --help, the man page, the log, a file. */
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "server/log/log.h"
 #include "server/settings/option_rows.h"
@@ -67,27 +69,64 @@ void options_print_help(FILE *to)
     fputs(help_tail, to);
 }
 
+/* Its value as it may stand in a line of the log; items of a list with commas
+ * between. */
+static void value_text(const struct options *options,
+                       const struct option_row *row, struct log_text *text)
+{
+    void *field = option_field(options, row);
+    const struct option_list *list = field;
+    char items[sizeof(text->text)] = "";
+    size_t used = 0;
+    switch (row->type) {
+    case LIST:
+        for (size_t i = 0; i < list->n && used < sizeof(items); i++) {
+            used += (size_t)snprintf(items + used, sizeof(items) - used, "%s%s",
+                                     i > 0 ? "," : "", list->items[i]);
+        }
+        log_quote(items, text);
+        break;
+    case TEXT:
+        log_quote(*(char **)field, text);
+        break;
+    default:
+        option_number_format(row, *(uint64_t *)field, text->text,
+                             sizeof(text->text));
+    }
+}
+
 void options_describe(const struct options *options, char *to, size_t bytes)
 {
+    struct options defaults = {0};
+    struct nb_errctx err;
+    struct log_text value;
+    struct log_text fallback;
+    bool all = options_defaults(&defaults, &err) != 0;
     size_t used = 0;
+    unsigned left_out = 0;
     to[0] = '\0';
-    for (size_t i = 0; i < option_rows_n && used < bytes; i++) {
+    for (size_t i = 0; i < option_rows_n; i++) {
         const struct option_row *row = &option_rows[i];
-        char number[32];
-        const char *text = number;
-        if (row->type == LIST) {
+        char field[sizeof(value.text) + 64];
+        value_text(options, row, &value);
+        value_text(all ? options : &defaults, row, &fallback);
+        if (row->offset == offsetof(struct options, tables) ||
+            (!all && strcmp(value.text, fallback.text) == 0)) {
             continue;
         }
-        struct log_text quoted;
-        if (row->type == TEXT) {
-            text = log_quote(*(char **)option_field(options, row), &quoted);
-        } else {
-            option_number_format(row, *(uint64_t *)option_field(options, row),
-                                 number, sizeof(number));
+        size_t n = (size_t)snprintf(field, sizeof(field), " %s=%s", row->flag,
+                                    value.text);
+        if (used + n + sizeof(" left-out=99") > bytes) {
+            left_out++;
+            continue;
         }
-        used += (size_t)snprintf(to + used, bytes - used, " %s=%s", row->flag,
-                                 text);
+        memcpy(to + used, field, n + 1);
+        used += n;
     }
+    if (left_out > 0) {
+        snprintf(to + used, bytes - used, " left-out=%u", left_out);
+    }
+    options_fini(&defaults);
 }
 
 /* ---- a file -------------------------------------------------------------- */

@@ -56,7 +56,8 @@ static void parse(void)
         char text[1000];
         options_describe(&options, text, sizeof(text));
         if ((options.tables.n == 0) == (options.repo[0] == '\0') ||
-            options.listen.n == 0 || options.max_ids == 0 || text[0] != ' ') {
+            options.listen.n == 0 || options.max_ids == 0 ||
+            (text[0] != ' ' && text[0] != '\0')) {
             abort();
         }
     }
