@@ -16,6 +16,7 @@ const char *load_error_name(unsigned kind)
         [LOAD_ERROR_TIMEOUT] = "timeout",
         [LOAD_ERROR_MALFORMED] = "malformed reply",
         [LOAD_ERROR_MISMATCH] = "mismatch",
+        [LOAD_ERROR_UNCHECKED] = "cannot check",
     };
     return kind < LOAD_REMOTE_CODES ? remote_error_name(kind) : names[kind];
 }

@@ -18,6 +18,7 @@ enum load_error {
     LOAD_ERROR_TIMEOUT,
     LOAD_ERROR_MALFORMED, /* a reply that is none to what was asked */
     LOAD_ERROR_MISMATCH,  /* --verify: other values than the table has */
+    LOAD_ERROR_UNCHECKED, /* --verify: there is no such version to look at */
     LOAD_ERROR_KINDS
 };
 

@@ -11,10 +11,16 @@
 #include "storage/repo/model_dir.h"
 #include "storage/repo/model_version.h"
 
+/* Behind what every thread was answered from last, so many versions stay: a
+ * loop of the server may be that late. Older ones are named no more, or opened
+ * again. */
+#define KEPT_BEHIND 4u
+
 /* The tables of a version, in the order of the workload's. */
 struct checked_version {
     struct checked_version *next;
     uint64_t version; /* 0: files, any version */
+    unsigned n_users; /* threads that were answered from it last */
     struct model_version *opened;
     struct table **files; /* instead of it */
     const struct nb_rows **rows;
@@ -23,7 +29,7 @@ struct checked_version {
 struct reply_check {
     const struct workload *workload;
     const char *repo;
-    pthread_mutex_t lock; /* of the list; versions stay as they are */
+    pthread_mutex_t lock; /* of the list, and who uses what in it */
     struct checked_version *versions;
 };
 
@@ -120,8 +126,7 @@ static int open_version(const struct reply_check *check, uint64_t number,
 
 /* Under the lock. */
 static int find_version(struct reply_check *check, uint64_t number,
-                        const struct checked_version **version,
-                        struct nb_errctx *err)
+                        struct checked_version **version, struct nb_errctx *err)
 {
     struct checked_version *found = check->versions;
     while (found != NULL && found->version != number && found->version != 0) {
@@ -137,6 +142,39 @@ static int find_version(struct reply_check *check, uint64_t number,
     }
     *version = found;
     return 0;
+}
+
+/* The oldest, if it is one too many; NULL: there is none. */
+static struct checked_version **find_unnamed(struct reply_check *check)
+{
+    uint64_t used = UINT64_MAX; /* the lowest */
+    struct checked_version **lowest = &check->versions;
+    unsigned n_behind = 0;
+    for (struct checked_version *at = check->versions; at != NULL;
+         at = at->next) {
+        used = at->n_users > 0 && at->version < used ? at->version : used;
+    }
+    for (struct checked_version **at = &check->versions; *at != NULL;
+         at = &(*at)->next) {
+        n_behind += (*at)->version < used;
+        lowest = (*at)->version < (*lowest)->version ? at : lowest;
+    }
+    return used != UINT64_MAX && n_behind > KEPT_BEHIND ? lowest : NULL;
+}
+
+/* Takes what is not named any more out of the list. Versions are served in
+ * their order, but for pins. Under the lock. */
+static struct checked_version *take_unnamed(struct reply_check *check)
+{
+    struct checked_version *taken = NULL;
+    struct checked_version **lowest;
+    while ((lowest = find_unnamed(check)) != NULL) {
+        struct checked_version *one = *lowest;
+        *lowest = one->next;
+        one->next = taken;
+        taken = one;
+    }
+    return taken;
 }
 
 static int check_create(const struct workload *workload, const char *repo,
@@ -163,7 +201,7 @@ int reply_check_of_repo(const char *repo, const struct workload *workload,
 int reply_check_prepare(struct reply_check *check, uint64_t version,
                         struct nb_errctx *err)
 {
-    const struct checked_version *found;
+    struct checked_version *found;
     pthread_mutex_lock(&check->lock);
     int rv = find_version(check, version, &found, err);
     pthread_mutex_unlock(&check->lock);
@@ -215,16 +253,21 @@ int reply_check_of_files(const struct check_file *files, size_t n_files,
     return 0;
 }
 
+static void versions_destroy(struct checked_version *list, size_t n_tables)
+{
+    while (list != NULL) {
+        struct checked_version *next = list->next;
+        version_destroy(list, n_tables);
+        list = next;
+    }
+}
+
 void reply_check_destroy(struct reply_check *check)
 {
     if (check == NULL) {
         return;
     }
-    while (check->versions != NULL) {
-        struct checked_version *next = check->versions->next;
-        version_destroy(check->versions, check->workload->n_tables);
-        check->versions = next;
-    }
+    versions_destroy(check->versions, check->workload->n_tables);
     pthread_mutex_destroy(&check->lock);
     free(check);
 }
@@ -325,9 +368,20 @@ static int use_version(struct reply_check *check, struct check_scratch *scratch,
     if (last != NULL && (last->version == number || last->version == 0)) {
         return 0;
     }
+    struct checked_version *found = NULL;
+    struct checked_version *unnamed = NULL;
     pthread_mutex_lock(&check->lock);
-    int rv = find_version(check, number, &scratch->version, err);
+    int rv = find_version(check, number, &found, err);
+    if (rv == 0) {
+        found->n_users++;
+        if (scratch->version != NULL) {
+            scratch->version->n_users--;
+        }
+        scratch->version = found;
+        unnamed = take_unnamed(check);
+    }
     pthread_mutex_unlock(&check->lock);
+    versions_destroy(unnamed, check->workload->n_tables);
     return rv;
 }
 
@@ -348,8 +402,14 @@ int reply_check_reply(struct reply_check *check, struct check_scratch *scratch,
     return rv;
 }
 
-void check_scratch_fini(struct check_scratch *scratch)
+void check_scratch_fini(struct reply_check *check,
+                        struct check_scratch *scratch)
 {
+    if (scratch->version != NULL) {
+        pthread_mutex_lock(&check->lock);
+        scratch->version->n_users--;
+        pthread_mutex_unlock(&check->lock);
+    }
     free(scratch->values);
     *scratch = (struct check_scratch){0};
 }

@@ -21,8 +21,9 @@ struct check_file {
 };
 
 /* Against REPO/MODEL/VERSION, VERSION being what a reply claims: versions are
- * opened when the first reply claims them, and stay open. repo and workload are
- * borrowed. The caller ends *check with reply_check_destroy(). NB_ERR_NOMEM. */
+ * opened when the first reply claims them, and closed when every thread has
+ * been answered from newer ones for a while. repo and workload are borrowed.
+ * The caller ends *check with reply_check_destroy(). NB_ERR_NOMEM. */
 int reply_check_of_repo(const char *repo, const struct workload *workload,
                         struct reply_check **check, struct nb_errctx *err);
 
@@ -41,7 +42,7 @@ int reply_check_prepare(struct reply_check *check, uint64_t version,
 
 /* What a thread needs to check. Zero-filled is empty. */
 struct check_scratch {
-    const struct checked_version *version; /* that was used last */
+    struct checked_version *version; /* that was used last */
     void *values;
     size_t capacity;
 };
@@ -52,6 +53,9 @@ struct check_scratch {
 int reply_check_reply(struct reply_check *check, struct check_scratch *scratch,
                       const uint64_t *ids, const struct nb_reply *reply,
                       struct nb_errctx *err);
-void check_scratch_fini(struct check_scratch *scratch);
+
+/* While *check is there. It is NULL if nothing was checked. */
+void check_scratch_fini(struct reply_check *check,
+                        struct check_scratch *scratch);
 
 #endif

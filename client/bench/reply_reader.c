@@ -16,7 +16,7 @@ void reply_reader_init(struct reply_reader *reader,
 void reply_reader_fini(struct reply_reader *reader)
 {
     reply_blocks_fini(&reader->blocks);
-    check_scratch_fini(&reader->scratch);
+    check_scratch_fini(reader->check, &reader->scratch);
 }
 
 static int read_error(const struct frame_header *header, const uint8_t *body,
@@ -44,7 +44,7 @@ static int verify(struct reply_reader *reader, size_t request,
     }
     nb_fail(why, 0, "version %llu: %.220s", (unsigned long long)reply->version,
             text.text);
-    return LOAD_ERROR_MISMATCH;
+    return rv == 0 ? LOAD_ERROR_MISMATCH : LOAD_ERROR_UNCHECKED;
 }
 
 static void count(struct load_result *result, const struct nb_reply *reply)

@@ -269,6 +269,7 @@ static int fit_model(struct workload *workload,
     free(workload->model);
     workload->model = name;
     workload->request.model = name;
+    workload->version = model->version;
     int rv = 0;
     for (size_t i = 0; rv == 0 && i < workload->n_tables; i++) {
         rv = fit_table(&workload->tables[i], model, err);

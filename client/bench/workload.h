@@ -33,6 +33,7 @@ struct workload {
     struct nb_feature *features;
     uint32_t *lengths;
     struct nb_request request;
+    uint64_t version; /* that was served, once the server was asked */
 };
 
 /* What the command line says of it. */

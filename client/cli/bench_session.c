@@ -119,10 +119,15 @@ static int prepare_check(struct bench_session *session, struct nb_errctx *err)
     if (!args->verify) {
         return 0;
     }
-    return args->operands.n > 0
-               ? check_against_files(session, err)
-               : reply_check_of_repo(args->repo, &session->workload,
-                                     &session->check, err);
+    if (args->operands.n > 0) {
+        return check_against_files(session, err);
+    }
+    int rv = reply_check_of_repo(args->repo, &session->workload,
+                                 &session->check, err);
+    /* While it is there: the publishing may delete it. */
+    return rv == 0 ? reply_check_prepare(session->check,
+                                         session->workload.version, err)
+                   : rv;
 }
 
 static int start_reloader(struct bench_session *session, struct nb_errctx *err)

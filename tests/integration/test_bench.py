@@ -541,6 +541,61 @@ class Publishing(nibble_test.TestCase):
                           if v.isdigit())
         self.assertEqual(versions[-1], report["published"] + 1)
 
+    def test_versions_that_are_not_named_any_more_are_closed(self):
+        repo = made_tables("point", "0.0001")
+        model = os.path.join(repo, "point")
+        address = self.serve({}, "--repo", repo).address
+        process = subprocess.Popen(
+            [nibble_test.NIBBLE, "bench", "--server", address, "--profile",
+             "point", "--verify", "--repo", repo, "--during", "reload",
+             "--every", "0.02", "--rate", "500", "--duration", "3600",
+             "--request-mib", "1", "--json"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        nibble_test.wait_for(
+            lambda: any(v.isdigit() and int(v) > 40 for v in os.listdir(model)),
+            "versions are published")
+        with open("/proc/%d/maps" % process.pid) as maps:
+            mapped = set(re.findall(r"/point/([^/]+)/", maps.read()))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=nibble_test.DEADLINE_S)
+        report = json.loads(out)
+        self.assertEqual(report["steps"][0]["errors"], {}, err)
+        self.assertGreater(report["steps"][0]["version_most"], 20)
+        self.assertGreater(len(mapped), 0)
+        self.assertLess(len(mapped), 20, mapped)
+
+    def test_versions_that_cannot_be_checked_are_no_mismatch(self):
+        repo = made_tables("point", "0.0001")
+        other = made_tables("point", "0.0001")
+        address = self.serve({}, "--repo", repo).address
+        process = subprocess.Popen(
+            [nibble_test.NIBBLE, "bench", "--server", address, "--profile",
+             "point", "--verify", "--repo", other, "--rate", "200",
+             "--duration", "3600", "--request-mib", "1", "--json"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        with contextlib.closing(nibble_test.Connection(address)) as peer:
+            nibble_test.wait_for(lambda: requests_of(peer) > 20,
+                                 "the load has begun")
+            made_tables("point", "0.0001", repo=repo)
+            nibble_test.wait_for(
+                lambda: peer.status().models[0].version == 2, "a reload")
+            before = requests_of(peer)
+            nibble_test.wait_for(lambda: requests_of(peer) > before + 20,
+                                 "more requests")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=nibble_test.DEADLINE_S)
+        step = json.loads(out)["steps"][0]
+        self.assertEqual(list(step["errors"]), ["cannot check"], err)
+        self.assertGreater(step["verified"], 0)
+        self.assertIn("version 2", step["first_error"])
+        # One that is not there to begin with is told before the load.
+        done = nibble("bench", "--server", address, "--profile", "point",
+                      "--verify", "--repo", other, *SMALL, check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("point/2", done.stderr)
+
     def test_versions_of_others_stay_and_codecs_too(self):
         repo = nibble_test.scratch_path(".repo")
         os.mkdir(repo)
