@@ -66,8 +66,8 @@ class ReloadTest(RepoCase):
                              ("loaded", i + 1, "", i + 1, 0))
         self.assert_error(self.ask(2), NOT_FOUND,
                           "version: 2 is not loaded, 4 is served")
-        self.assertRegex(self.server.log(), r"event=reload model=m version=4 "
-                                            r"result=loaded choice=latest")
+        wait_for(lambda: "event=reload model=m version=4 result=loaded "
+                 "choice=latest" in self.server.log(), "that is logged")
 
     def test_as_many_are_kept_as_asked_for(self):
         for kept, loaded in ((1, [3]), (3, [3, 2, 1])):

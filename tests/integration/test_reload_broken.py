@@ -259,8 +259,8 @@ class BrokenTest(RepoCase):
         report = self.reload()
         self.assertEqual((report.version, report.reason, report.loads,
                           report.failures), (3, "", loads + 1, 2))
-        self.assertIn("event=reload model=m version=3 result=switched",
-                      self.server.log())
+        wait_for(lambda: "event=reload model=m version=3 result=switched" in
+                 self.server.log(), "that is logged, after it is served")
 
     def test_tried_once_each(self):
         """A broken version costs a read, not one at every look."""
