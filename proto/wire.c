@@ -96,28 +96,3 @@ int wire_next(struct wire *wire, struct wire_field *field)
     }
     return rv;
 }
-
-size_t wire_varint_bytes(uint64_t value)
-{
-    size_t bytes = 1;
-    while (value >= 0x80) {
-        value >>= 7;
-        bytes++;
-    }
-    return bytes;
-}
-
-uint8_t *wire_put_varint(uint8_t *to, uint64_t value)
-{
-    while (value >= 0x80) {
-        *to++ = (uint8_t)(value | 0x80);
-        value >>= 7;
-    }
-    *to++ = (uint8_t)value;
-    return to;
-}
-
-uint8_t *wire_put_tag(uint8_t *to, uint32_t number, enum wire_type type)
-{
-    return wire_put_varint(to, (uint64_t)number << 3 | (uint64_t)type);
-}

@@ -44,12 +44,28 @@ int wire_varint(struct wire *wire, uint64_t *value);
 int wire_next(struct wire *wire, struct wire_field *field);
 
 /* Bytes of `value` as a varint, 1..WIRE_VARINT_MAX. */
-size_t wire_varint_bytes(uint64_t value);
+static inline size_t wire_varint_bytes(uint64_t value)
+{
+    unsigned bits = 64 - (unsigned)__builtin_clzll(value | 1);
+    return (bits + 6) / 7;
+}
 
 /* Writes a varint; returns the byte after it. */
-uint8_t *wire_put_varint(uint8_t *to, uint64_t value);
+static inline uint8_t *wire_put_varint(uint8_t *to, uint64_t value)
+{
+    while (value >= 0x80) {
+        *to++ = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    *to++ = (uint8_t)value;
+    return to;
+}
 
 /* Writes a tag; returns the byte after it. */
-uint8_t *wire_put_tag(uint8_t *to, uint32_t number, enum wire_type type);
+static inline uint8_t *wire_put_tag(uint8_t *to, uint32_t number,
+                                    enum wire_type type)
+{
+    return wire_put_varint(to, (uint64_t)number << 3 | (uint64_t)type);
+}
 
 #endif

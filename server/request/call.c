@@ -32,6 +32,7 @@ int call_set_timeout(struct call *call, uint32_t timeout_ms)
     if (timeout_ms == 0) {
         return 0;
     }
+    call->timeout_ms = timeout_ms;
     call->deadline_ns = call->arrived_ns + (uint64_t)timeout_ms * 1000000u;
     return call_check_deadline(call);
 }

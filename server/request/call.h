@@ -36,6 +36,7 @@ struct call {
     uint32_t request_id;
     uint64_t arrived_ns;
     uint64_t deadline_ns;     /* UINT64_MAX: none */
+    uint32_t timeout_ms;      /* that it follows from */
     struct call_times *times; /* NULL: nobody wants to know */
     bool may_put_off;         /* until pages are read: cold_read.h */
     uint64_t queued_ns;       /* since when it stood in line; 0: it did not */

@@ -58,7 +58,7 @@ int feature_reserve(struct call *call, const struct table_set *tables,
                     struct blocks_writer *writer);
 
 /* Feature `i`, or a part of it, is computed: rv is what nb_lookup() or
- * nb_pool() returned. Counts it, and holds it to the deadline. */
+ * nb_pool() returned. Counts it. */
 int feature_done(struct call *call, size_t i, const struct feature *feature,
                  int rv, uint64_t unseen);
 

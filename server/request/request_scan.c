@@ -174,6 +174,14 @@ static int check_limits(struct call *call, const struct counts *counts)
     return 0;
 }
 
+static enum kind kind_of(const struct layout *layout,
+                         const struct wire_field *field)
+{
+    return field->number < FEATURE_KINDS
+               ? (enum kind)layout->kinds[field->number]
+               : OTHER;
+}
+
 static int scan_feature(struct call *call, const struct layout *layout,
                         const struct wire_field *feature, struct counts *counts)
 {
@@ -185,9 +193,7 @@ static int scan_feature(struct call *call, const struct layout *layout,
                         &field) != 0) {
             return -1;
         }
-        enum kind kind = field.number < FEATURE_KINDS
-                             ? (enum kind)layout->kinds[field.number]
-                             : OTHER;
+        enum kind kind = kind_of(layout, &field);
         if (kind == OTHER) {
             continue;
         }
@@ -235,8 +241,8 @@ static bool names_model(const ProtobufCMessageDescriptor *request)
     return field != NULL && field->type == PROTOBUF_C_TYPE_STRING;
 }
 
-int request_scan(struct call *call, const ProtobufCMessageDescriptor *request,
-                 const void *body, size_t bytes)
+/* NULL: the message has no features. */
+static const struct layout *layout_of(const ProtobufCMessageDescriptor *request)
 {
     const struct layout *layout = NULL;
     for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++) {
@@ -244,6 +250,13 @@ int request_scan(struct call *call, const ProtobufCMessageDescriptor *request,
             layout = &layouts[i];
         }
     }
+    return layout;
+}
+
+int request_scan(struct call *call, const ProtobufCMessageDescriptor *request,
+                 const void *body, size_t bytes)
+{
+    const struct layout *layout = layout_of(request);
     bool has_model = names_model(request);
     struct counts counts = {0};
     struct wire wire = {body, (const uint8_t *)body + bytes};
@@ -267,4 +280,60 @@ int request_scan(struct call *call, const ProtobufCMessageDescriptor *request,
                          (size_t)(wire.at - (const uint8_t *)body), bytes);
     }
     return 0;
+}
+
+/* ---- arrays ----------------------------------------------------------- */
+
+struct arrays {
+    const uint8_t *body;
+    struct request_array *to;
+    size_t max;
+    size_t n;
+    size_t feature;
+};
+
+static void add_array(struct arrays *arrays, enum kind kind,
+                      const struct wire_field *field)
+{
+    static const uint8_t kinds[N_KINDS] = {[IDS64] = REQUEST_IDS64,
+                                           [IDS32] = REQUEST_IDS32,
+                                           [WEIGHTS] = REQUEST_WEIGHTS};
+    if (arrays->n < arrays->max) {
+        struct request_array *array = &arrays->to[arrays->n];
+        array->at = (size_t)(field->data - arrays->body);
+        array->bytes = field->bytes;
+        array->feature = arrays->feature;
+        array->kind = kinds[kind];
+    }
+    arrays->n++;
+}
+
+static void add_feature(struct arrays *arrays, const struct layout *layout,
+                        const struct wire_field *feature)
+{
+    struct wire wire = {feature->data, feature->data + feature->bytes};
+    struct wire_field field;
+    while (wire_next(&wire, &field) > 0) {
+        enum kind kind = kind_of(layout, &field);
+        if (element_bytes[kind] != 0 && field.type == WIRE_BYTES) {
+            add_array(arrays, kind, &field);
+        }
+    }
+    arrays->feature++;
+}
+
+size_t request_arrays(const ProtobufCMessageDescriptor *request,
+                      const uint8_t *body, size_t bytes,
+                      struct request_array *arrays, size_t max)
+{
+    const struct layout *layout = layout_of(request);
+    struct arrays found = {.body = body, .to = arrays, .max = max};
+    struct wire wire = {body, body + bytes};
+    struct wire_field field;
+    while (layout != NULL && wire_next(&wire, &field) > 0) {
+        if (field.number == FEATURES) {
+            add_feature(&found, layout, &field);
+        }
+    }
+    return found.n;
 }

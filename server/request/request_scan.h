@@ -7,6 +7,7 @@
 #define NB_SERVER_REQUEST_SCAN_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <protobuf-c/protobuf-c.h>
 
@@ -16,5 +17,25 @@
  * ids or bags are over the limits. `request` describes the message. */
 int request_scan(struct call *call, const ProtobufCMessageDescriptor *request,
                  const void *body, size_t bytes);
+
+enum request_array_kind {
+    REQUEST_IDS64,
+    REQUEST_IDS32,
+    REQUEST_WEIGHTS
+};
+
+/* Ids or weights of a feature, packed, in a body. */
+struct request_array {
+    size_t at; /* bytes from the start of the body */
+    size_t bytes;
+    size_t feature;
+    uint8_t kind; /* enum request_array_kind */
+};
+
+/* Those of a body that request_scan() has found well-formed, in their order.
+ * Returns how many there are, of which at most `max` are told. */
+size_t request_arrays(const ProtobufCMessageDescriptor *request,
+                      const uint8_t *body, size_t bytes,
+                      struct request_array *arrays, size_t max);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "proto/nibble.pb-c.h"
 #include "server/log/probes.h"
+#include "server/request/plans.h"
 #include "server/request/request_scan.h"
 #include "server/request/work.h"
 
@@ -77,6 +78,29 @@ static bool is_behind(struct call *call)
     return true;
 }
 
+static void decoded(struct call *call)
+{
+    PROBE2(decode_done, call->method, call->request_id);
+    if (call->times != NULL) {
+        call->times->decoded_ns = call->service->now_ns();
+    }
+}
+
+static int run_new(struct call *call, const struct method *method,
+                   const void *body, size_t bytes)
+{
+    void *message;
+    if (decode(call, method, body, bytes, &message) != 0) {
+        return -1;
+    }
+    decoded(call);
+    int rv = method->handle(call, message);
+    if (rv >= 0 && call->work != NULL) {
+        plans_keep(call->service->plans, call, method->request, body, bytes);
+    }
+    return rv;
+}
+
 static int run(struct call *call, size_t index, const void *body, size_t bytes)
 {
     if (index == N_METHODS) {
@@ -86,15 +110,16 @@ static int run(struct call *call, size_t index, const void *body, size_t bytes)
     if (methods[index].is_work && is_behind(call)) {
         return -1;
     }
-    void *message;
-    if (decode(call, &methods[index], body, bytes, &message) != 0) {
-        return -1;
+    uint32_t timeout_ms;
+    struct work *work =
+        plans_recall(call->service->plans, call, body, bytes, &timeout_ms);
+    if (work == NULL) {
+        return run_new(call, &methods[index], body, bytes);
     }
-    PROBE2(decode_done, call->method, call->request_id);
-    if (call->times != NULL) {
-        call->times->decoded_ns = call->service->now_ns();
-    }
-    return methods[index].handle(call, message);
+    decoded(call);
+    return call_set_timeout(call, timeout_ms) == 0
+               ? work_begin(call, work->tables, work)
+               : -1;
 }
 
 static bool finish(struct call *call, size_t index, int rv)

@@ -7,6 +7,7 @@
 
 #include "server/request/call.h"
 #include "server/request/cold_read.h"
+#include "server/request/plans.h"
 #include "server/request/status_fill.h"
 
 /* Buffers a loop keeps for reuse: some hundred of the largest replies of the
@@ -67,6 +68,7 @@ void service_switch(struct service *service, struct catalog *catalog)
         service->probe_until_ns = service->now_ns() + COLD_PROBE_NS;
     }
     service->catalog = catalog;
+    plans_forget(service->plans);
     catalog_unref(old);
 }
 
@@ -83,8 +85,11 @@ int service_init(struct service *service, const struct service_common *common,
         .scratch = malloc(SERVICE_SCRATCH_BYTES),
     };
     service->large = malloc(sizeof(*service->large));
-    int rv =
-        service->scratch != NULL && service->large != NULL ? 0 : NB_ERR_NOMEM;
+    service->plans = plans_create();
+    int rv = service->scratch != NULL && service->large != NULL &&
+                     service->plans != NULL
+                 ? 0
+                 : NB_ERR_NOMEM;
     size_t bytes = arena_bytes(common, catalog);
     if (rv == 0) {
         rv = arena_init(&service->arenas[0], bytes);
@@ -104,6 +109,7 @@ int service_init(struct service *service, const struct service_common *common,
 err_arena:
     arena_fini(&service->arenas[0]);
 err_free:
+    plans_destroy(service->plans);
     free(service->large);
     free(service->scratch);
     return rv;
@@ -115,6 +121,7 @@ void service_fini(struct service *service)
     buf_pool_fini(&service->pool);
     arena_fini(&service->arenas[0]);
     arena_fini(&service->arenas[1]);
+    plans_destroy(service->plans);
     free(service->large);
     free(service->scratch);
     free(service->cold);

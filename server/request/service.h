@@ -30,6 +30,7 @@ struct service_common {
 };
 
 struct call;
+struct plans;
 struct session;
 
 struct service {
@@ -40,6 +41,7 @@ struct service {
     struct catalog *catalog;       /* a reference; swapped between requests */
     struct arena *arena;           /* of the request being answered */
     struct arena arenas[2];        /* one, and that of the call in pieces */
+    struct plans *plans;           /* of requests that come again */
     struct buf_pool pool;
     uint8_t *scratch; /* where sockets are read to */
     uint64_t (*now_ns)(void);

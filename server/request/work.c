@@ -18,23 +18,44 @@
 #define STEP_COST        4096u
 #define STEP_COST_PROBED 512u
 
+size_t work_bytes(size_t n_features)
+{
+    return sizeof(struct work) +
+           n_features * (sizeof(struct feature) + sizeof(struct block_head));
+}
+
+/* Where features and heads stand. */
+static void find_parts(struct work *work)
+{
+    work->features = (struct feature *)(void *)(work + 1);
+    work->heads =
+        (struct block_head *)(void *)(work->features + work->n_features);
+}
+
 int work_create(struct call *call, size_t n_features, uint32_t dtype,
                 struct work **work)
 {
     void *made;
-    void *features;
-    void *heads;
-    if (call_array(call, 1, sizeof(struct work), &made) != 0 ||
-        call_array(call, n_features, sizeof(struct feature), &features) != 0 ||
-        call_array(call, n_features, sizeof(struct block_head), &heads) != 0) {
+    if (call_array(call, 1, work_bytes(n_features), &made) != 0) {
         return -1;
     }
     *work = made;
-    (*work)->features = features;
-    (*work)->heads = heads;
     (*work)->n_features = n_features;
     (*work)->dtype = dtype;
+    find_parts(*work);
     return 0;
+}
+
+void work_rewind(struct work *work)
+{
+    work->in_turn = false;
+    work->is_warm = false;
+    work->feature = 0;
+    work->id = 0;
+    work->bag = 0;
+    work->unseen = 0;
+    work->out = NULL;
+    find_parts(work);
 }
 
 static uint64_t cost_of_id(const struct work *work, size_t i)
@@ -163,7 +184,7 @@ static int do_step(struct call *call, struct work *work, uint64_t most)
     }
     work->unseen += unseen;
     step_over(work, &part);
-    return 0;
+    return work->is_small ? 0 : call_check_deadline(call);
 }
 
 static uint64_t step_cost(struct call *call, const struct work *work)
@@ -200,7 +221,8 @@ int work_continue(struct call *call)
 
 int work_begin(struct call *call, struct table_set *tables, struct work *work)
 {
-    bool is_large = call->if_large != CALL_WHOLE && !is_small(work);
+    work->is_small = is_small(work);
+    bool is_large = call->if_large != CALL_WHOLE && !work->is_small;
     if (is_large && call->if_large == CALL_LATER) {
         call->is_later = true;
         return -1;

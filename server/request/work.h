@@ -20,15 +20,16 @@
 
 #define WORK_PIECE_NS UINT64_C(200000) /* and the step begun by then */
 
-/* All of it is in the arena. */
+/* In the arena: with features and then heads behind it, in one piece. */
 struct work {
     struct table_set *tables; /* borrowed; work_set_aside(): a reference */
     struct feature *features;
     struct block_head *heads; /* of the blocks that answer them */
     size_t n_features;
     uint32_t dtype;
-    bool pools;   /* rather than looks up */
-    bool in_turn; /* large: to be done in pieces */
+    bool pools;    /* rather than looks up */
+    bool is_small; /* done before its deadline could matter */
+    bool in_turn;  /* large: to be done in pieces */
     struct blocks_writer writer;
     /* Where the next step begins. */
     size_t feature;
@@ -42,6 +43,12 @@ struct work {
 /* Room for features and heads, to be filled; the rest is zero. */
 int work_create(struct call *call, size_t n_features, uint32_t dtype,
                 struct work **work);
+
+/* Bytes of that. */
+size_t work_bytes(size_t n_features);
+
+/* A copy of one that was begun, or is done: has it begin, where it is now. */
+void work_rewind(struct work *work);
 
 /* Reserves the reply and computes the first piece. 0: that was all; 1: there is
  * more, of call->work; -1: call_fail() says why not, or it is put off. */
