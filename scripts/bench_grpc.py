@@ -10,7 +10,8 @@ for the client, the servers asked in turn, every figure the median of the
 rounds. gRPC's server is asked by gRPC's client, which costs as much as it does
 itself, and by one that costs next to nothing (h2_load); the goal is held
 against the higher of both rates. A share is what the client took of its
-processor. Makes the tables of bench_server.py below DIR if they are not there:
+processor. Beside them, what a request took of the server's, gRPC's as h2_load
+asks: what rates come to where other programs take no part of it. Makes the tables of bench_server.py below DIR if they are not there:
 give it the same. Takes less than five minutes. Writes the table of
 server/BENCHMARKS.md to standard output.
 """
@@ -32,6 +33,7 @@ class Comparison(Bench):
     def __init__(self, args):
         super().__init__(args)
         self.others = {}
+        self.pids = {}
 
     def program(self, name):
         return os.path.join(self.args.build, "tests/bench/grpc", name)
@@ -51,7 +53,26 @@ class Comparison(Bench):
         with open(address) as file:
             self.others[tables] = file.read().strip()
 
+    def requests(self, server):
+        """So many has nibbled had that count."""
+        done = subprocess.run([self.nibble, "status", "--server", server,
+                               "--json"],
+                              check=True, stdout=subprocess.PIPE, text=True)
+        return sum(int(method["requests"])
+                   for method in json.loads(done.stdout)["methods"]
+                   if method["name"] in ("lookup", "pool"))
+
+    def ask_ours(self, load):
+        server, pid = self.servers[load.tables], self.pids[load.tables][0]
+        requests, used = self.requests(server), processor_s(pid)
+        step = self.ask(server, load, "--model", load.profile)
+        step["us"] = 1e6 * ((processor_s(pid) - used) /
+                            (self.requests(server) - requests))
+        return step
+
     def ask_grpc(self, client, load):
+        pid = self.pids[load.tables][1]
+        used = processor_s(pid)
         done = subprocess.run(
             pinned(1, self.program(client), "--server",
                    self.others[load.tables], "--repo", self.repo(load.tables),
@@ -59,37 +80,45 @@ class Comparison(Bench):
                    round(float(self.args.seconds) * 1000),
                    *REQUESTS[load.tables], *load.options),
             check=True, stdout=subprocess.PIPE, text=True)
-        return json.loads(done.stdout)
+        step = json.loads(done.stdout)
+        step["us"] = 1e6 * (processor_s(pid) - used) / step["replies"]
+        return step
 
     def compare(self, load):
         """Prints a line of the table."""
-        rounds = []
-        for _ in range(self.args.rounds):
-            ours = self.ask(self.servers[load.tables], load, "--model",
-                            load.profile)
-            rounds.append([ours] + [self.ask_grpc(client, load)
-                                    for client in CLIENTS])
-        rates, shares = (
+        rounds = [[self.ask_ours(load)] +
+                  [self.ask_grpc(client, load) for client in CLIENTS]
+                  for _ in range(self.args.rounds)]
+        rates, shares, us = (
             [statistics.median(step[key] for step in steps)
              for steps in zip(*rounds)]
-            for key in ("achieved_per_s", "client_core_share"))
-        print("| %s | %s | %.2f (>= %.0f) |" % (
+            for key in ("achieved_per_s", "client_core_share", "us"))
+        print("| %s | %s | %.2f (>= %.0f) | %.1f us | %.1f us | %.2f |" % (
             load.name,
             " | ".join("%s (%.2f)" % (count(rate), share)
                        for rate, share in zip(rates, shares)),
-            rates[0] / max(rates[1:]), GOAL), flush=True)
+            rates[0] / max(rates[1:]), GOAL, us[0], us[2], us[2] / us[0]),
+            flush=True)
 
     def run(self):
         for tables, scales in SCALES.items():
             self.make_tables(tables, scales)
             self.serve(tables, RESIDENCY[tables])
             self.serve_grpc(tables, RESIDENCY[tables])
+            self.pids[tables] = [p.pid for p in self.running[-2:]]
         self.settle()
         print("| load | nibbled, requests/s (client's share) | gRPC C++, its "
-              "own client | gRPC C++, `h2_load` | ratio (goal) |")
-        print("|---|---|---|---|---|")
+              "own client | gRPC C++, `h2_load` | ratio (goal) | processor a "
+              "request, nibbled | gRPC C++ | ratio |")
+        print("|---|---|---|---|---|---|---|---|")
         for load in LOADS:
             self.compare(load)
+
+
+def processor_s(pid):
+    with open("/proc/%d/stat" % pid) as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def main():

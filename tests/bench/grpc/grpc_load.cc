@@ -134,9 +134,9 @@ int main(int argc, char **argv)
     Settings settings = bench::ParseSettings(argc, argv);
     Requests requests(settings);
     Load load(settings, &requests);
-    load.AnswerFor(settings.warm_up_ms);
+    uint64_t n_before = load.AnswerFor(settings.warm_up_ms);
     bench::Stopwatch watch;
-    watch.Print(load.AnswerFor(settings.ms));
+    watch.Print(load.AnswerFor(settings.ms), n_before);
     /* Calls are under way: nothing is waited for. */
     _Exit(0);
 }

@@ -136,12 +136,14 @@ double Stopwatch::Seconds() const
     return Now() - start_;
 }
 
-void Stopwatch::Print(uint64_t n_replies) const
+void Stopwatch::Print(uint64_t n_replies, uint64_t n_before) const
 {
     double seconds = Seconds();
-    printf("{\"achieved_per_s\": %.1f, \"client_core_share\": %.3f}\n",
+    printf("{\"achieved_per_s\": %.1f, \"client_core_share\": %.3f, "
+           "\"replies\": %llu}\n",
            static_cast<double>(n_replies) / seconds,
-           (ProcessorSeconds() - processor_start_) / seconds);
+           (ProcessorSeconds() - processor_start_) / seconds,
+           static_cast<unsigned long long>(n_before + n_replies));
     fflush(stdout);
 }
 

@@ -97,9 +97,9 @@ class Stopwatch
   public:
     Stopwatch();
     double Seconds() const;
-    /* Replies a second, and the share of a processor that this program took,
-     * as a line of JSON. */
-    void Print(uint64_t n_replies) const;
+    /* Replies a second, the share of a processor that this program took, and
+     * replies with those before, as a line of JSON. */
+    void Print(uint64_t n_replies, uint64_t n_before) const;
 
   private:
     double start_;
