@@ -11,9 +11,10 @@ rounds. gRPC's server is asked by gRPC's client, which costs as much as it does
 itself, and by one that costs next to nothing (h2_load); the goal is held
 against the higher of both rates. A share is what the client took of its
 processor. Beside them, what a request took of the server's, gRPC's as h2_load
-asks: what rates come to where other programs take no part of it. Makes the tables of bench_server.py below DIR if they are not there:
-give it the same. Takes less than five minutes. Writes the table of
-server/BENCHMARKS.md to standard output.
+asks: what rates come to where other programs take no part of it. Makes the
+tables of bench_server.py below DIR if they are not there: give it the same.
+Takes less than five minutes. Writes the table of server/BENCHMARKS.md to
+standard output.
 """
 
 import json
