@@ -9,7 +9,7 @@ the kernels where nothing is sent.
 Server and client have a processor each, what is compared is timed in turns, and
 every figure is the median of the rounds. Tables are made below DIR if they are
 not there: 1 GB, and as much memory for their copy on 2 MiB pages. Takes less
-than six minutes. Writes the tables of server/BENCHMARKS.md to standard output.
+than eight minutes. Writes the tables of server/BENCHMARKS.md to standard output.
 """
 
 import argparse
@@ -143,14 +143,22 @@ class Bench:
         return ours
 
     def latency(self, load, rate):
-        steps = [self.ask(self.servers[load.tables], load, "--model",
-                          load.profile, "--rate", str(round(rate / 2)))
+        """Prints a line of the second table: at the same rate, evenly spaced
+        and as independent callers ask, and the static server as these do."""
+        server, static = self.servers[load.tables], self.serve_static(load)
+        offered = ["--rate", str(round(rate / 2))]
+        ours = ["--model", load.profile, *offered]
+        steps = [(self.ask(server, load, *ours, "--arrivals", "constant"),
+                  self.ask(server, load, *ours),
+                  self.ask(static, load, *offered))
                  for _ in range(self.args.rounds)]
-        p50, p99, p999 = (statistics.median(s["latency_us"][p] for s in steps)
-                          for p in ("p50", "p99", "p99.9"))
-        print("| %s | %s | %.0f us | %.0f us | %.0f us | %.1f (<= %.0f) |" % (
-            load.name, count(rate / 2), p50, p99, p999, p99 / p50, TAIL_GOAL),
-            flush=True)
+        stop(self.running.pop())
+        even, poisson, limit = (percentiles(of) for of in zip(*steps))
+        print("| %s | %s | %s | %.1f (<= %.0f) | %s | %.1f (<= %.0f) | %s | "
+              "%.1f |" % (load.name, count(rate / 2), in_us(even),
+                          even[1] / even[0], TAIL_GOAL, in_us(poisson),
+                          poisson[1] / poisson[0], TAIL_GOAL, in_us(limit),
+                          limit[1] / limit[0]), flush=True)
 
     def run(self):
         for tables, scales in SCALES.items():
@@ -162,9 +170,11 @@ class Bench:
               "share (goal) |")
         print("|---|---|---|---|---|---|---|")
         rates = [self.capacity(load) for load in LOADS]
-        print("\n| half of that, open loop | requests/s | p50 | p99 | p99.9 | "
-              "p99 / p50 (goal) |")
-        print("|---|---|---|---|---|---|")
+        print("\n| half of that, open loop | requests/s | evenly spaced: p50, "
+              "p99, p99.9 | p99 / p50 (goal) | Poisson: p50, p99, p99.9 | "
+              "p99 / p50 (goal) | static, Poisson: p50, p99, p99.9 | "
+              "p99 / p50 |")
+        print("|---|---|---|---|---|---|---|---|")
         for load, rate in zip(LOADS, rates):
             self.latency(load, rate)
 
@@ -176,6 +186,16 @@ class Bench:
 def stop(process):
     process.terminate()
     process.wait()
+
+
+def percentiles(steps):
+    """p50, p99 and p99.9 of latency, in us, each the median of the steps."""
+    return [statistics.median(step["latency_us"][p] for step in steps)
+            for p in ("p50", "p99", "p99.9")]
+
+
+def in_us(figures):
+    return ", ".join("%.0f" % figure for figure in figures) + " us"
 
 
 def dtype(load):
