@@ -348,6 +348,48 @@ START_TEST(a_late_attempt_is_told_what_is_left)
 }
 END_TEST
 
+static atomic_uint n_told;
+
+/* Whoever is asked first is silent, the other one answers. */
+static void tell_in_order(struct fake_server *server, int fd, unsigned nth)
+{
+    struct frame_header request;
+    uint32_t told = told_timeout(fd, &request);
+    if (told == 0) {
+        return; /* the client has gone */
+    }
+    unsigned at = atomic_fetch_add(&n_told, 1);
+    if (at < 2) {
+        told_in_turn[at] = told;
+    }
+    if (at == 0) {
+        fake_server_wait(server, fd);
+        return;
+    }
+    fake_answer(server, fd, &request);
+    fake_serve(server, fd, nth);
+}
+
+START_TEST(a_hedge_is_told_what_is_left)
+{
+    const struct nb_channel_options options = {.hedge_ms = 30};
+    n_told = 0;
+    fake_server_start(&servers[0], tell_in_order);
+    fake_server_start(&servers[1], tell_in_order);
+    fixture_channel_open(&fixture, &options, servers[0].address,
+                         servers[1].address);
+    fixture_run_connected(&fixture, 2);
+    fixture_call_once(&fixture, &calls[0], 60000, 0);
+    ck_assert_uint_eq(fixture_counts(&fixture).hedge_won, 1);
+    ck_assert_uint_eq(told_in_turn[0], 60000);
+    ck_assert_uint_le(told_in_turn[1], 60000 - 29);
+    ck_assert_uint_ge(told_in_turn[1], 1);
+    fixture_channel_close(&fixture);
+    fake_server_stop(&servers[0]);
+    fake_server_stop(&servers[1]);
+}
+END_TEST
+
 /* ---- what is asked and answered --------------------------------------- */
 
 static void answer_empty(struct fake_server *server, int fd, unsigned nth)
@@ -478,6 +520,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, hedges_are_a_share_of_the_calls);
     tcase_add_test(tcase, limits_at_their_ends);
     tcase_add_test(tcase, a_late_attempt_is_told_what_is_left);
+    tcase_add_test(tcase, a_hedge_is_told_what_is_left);
     tcase_add_test(tcase, nothing_is_asked_for);
     tcase_add_test(tcase, a_target_that_is_null);
     tcase_add_test(tcase, replicas_that_disagree_on_dim);
