@@ -3,19 +3,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Latency against the load offered, for every profile, drawn.
 
-    scripts/bench_curves.py DIR [--rounds 8] [--scale 0.01]
+    scripts/bench_curves.py DIR [--rounds 8] [--scale 0.01] [--seconds 1.5]
+                            [--drawings server/curves]
 
 Server and client have a processor each. What a profile's closed loop reaches is
 its capacity; then an open loop offers from a tenth of that to a fifth more, in
---rounds steps. Leaves in DIR NAME.svg, percentiles of latency against what was
-offered, and NAME.json of each profile; throughput.svg, what was answered, of
-all; and tables if they are not there. Writes the figures to standard output.
+--rounds steps. Draws NAME.svg, percentiles of latency against what was offered,
+of each profile, and throughput.svg, what was answered, of all: in DIR unless
+told otherwise. Leaves in DIR NAME.json too, and tables if they are not there.
+Writes the figures to standard output. Takes three minutes.
 """
 
+import contextlib
 import json
 import os
 import statistics
 import subprocess
+import sys
 
 from bench_server import Bench, Load, count, parser, pinned
 
@@ -85,13 +89,18 @@ def draw(path, curves):
 
 
 class Curves(Bench):
+    def drawing(self, name):
+        return os.path.join(self.args.drawings or self.args.dir, name + ".svg")
+
     def measure(self, profile):
         load = Load(profile, "cache", profile, ["--connections", "16"], None,
                     None)
         capacity = statistics.median(
             self.rate(self.servers["cache"], load, "--model", profile)
             for _ in range(3))
-        base = os.path.join(self.args.dir, profile)
+        report = os.path.join(self.args.dir, profile + ".json")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(report)
         done = subprocess.run(
             pinned(1, self.nibble, "bench", "--server", self.servers["cache"],
                    "--profile", profile, "--model", profile, "--connections",
@@ -99,11 +108,13 @@ class Curves(Bench):
                    self.args.seconds, "--warm-up", "0.3", "--ramp",
                    "%.0f:%.0f:%d" % (max(1, capacity / 10),
                                      max(2, capacity * 1.2), self.args.rounds),
-                   "--svg", base + ".svg", "--output", base + ".json"),
+                   "--svg", self.drawing(profile), "--output", report),
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        if done.returncode != 0:
-            raise SystemExit("%s: %s" % (profile, done.stderr.strip()))
-        with open(base + ".json") as file:
+        if done.returncode != 0:  # what is refused above capacity is told
+            print("%s: %s" % (profile, done.stderr.strip()), file=sys.stderr)
+            if not os.path.exists(report):
+                raise SystemExit(1)
+        with open(report) as file:
             steps = json.load(file)["steps"]
         for step in steps:
             self.line(profile, step)
@@ -122,7 +133,7 @@ class Curves(Bench):
         self.settle()
         print("| profile | offered/s | answered/s | p50 | p99 | p99.9 |")
         print("|---|---|---|---|---|---|")
-        draw(os.path.join(self.args.dir, "throughput.svg"),
+        draw(self.drawing("throughput"),
              {profile: self.measure(profile) for profile in PROFILES})
 
 
@@ -130,9 +141,11 @@ def main():
     options = parser(__doc__)
     options.add_argument("--scale", type=float, default=0.01,
                          help="times the rows of the profiles")
+    options.add_argument("--drawings", help="where they are left")
     options.set_defaults(rounds=8)
     args = options.parse_args()
-    os.makedirs(args.dir, exist_ok=True)
+    for directory in (args.dir, args.drawings or args.dir):
+        os.makedirs(directory, exist_ok=True)
     curves = Curves(args)
     try:
         curves.run()
