@@ -11,8 +11,9 @@
 #include "client/cli/progress_line.h"
 #include "client/cli/source_select.h"
 #include "client/cli/table_report.h"
-#include "storage/source/source.h"
+#include "storage/eval/candidate.h"
 #include "storage/eval/table_eval.h"
+#include "storage/source/source.h"
 #include "storage/table/table_reader.h"
 
 #define THREADS_MAX 256
@@ -221,6 +222,19 @@ static int compare_source(const struct eval_args *args,
     return rv;
 }
 
+/* False once told: no such candidates, whatever the rows. */
+static bool check_list(const char *list, int *status)
+{
+    struct candidate_list candidates = {0};
+    struct nb_errctx err = {""};
+    int rv = candidate_list_parse(list, 1, &candidates, &err);
+    candidate_list_fini(&candidates);
+    if (rv == NB_ERR_NOT_FOUND) {
+        *status = command_misused("eval", "--compare: %s", err.text);
+    }
+    return rv != NB_ERR_NOT_FOUND;
+}
+
 static int eval_table(const struct eval_args *args)
 {
     struct nb_errctx err = {""};
@@ -258,8 +272,14 @@ int cmd_eval(int argc, char **argv)
         return command_misused("eval", "--%s goes with --compare",
                                args.compare.svg != NULL ? "svg" : "weights");
     }
+    if (!source_select_check("eval", &args.source, &status)) {
+        return status;
+    }
     if (args.compare.list == NULL) {
         return eval_table(&args);
+    }
+    if (!check_list(args.compare.list, &status)) {
+        return status;
     }
     if (args.keys != NULL) {
         return command_misused("eval", "--keys goes with FILE.nbt");

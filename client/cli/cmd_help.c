@@ -33,10 +33,10 @@ int cmd_help(int argc, char **argv)
     }
     const struct command *command = command_by_name(argv[1]);
     if (command == NULL || argc > 2) {
-        fprintf(stderr,
-                "nibble help: there is no command '%s' (see 'nibble "
-                "help')\n",
-                argv[argc - 1]);
+        fprintf(stderr, "nibble help: %s'%s'%s (see 'nibble help')\n",
+                command == NULL ? "there is no command " : "",
+                argv[command == NULL ? 1 : 2],
+                command == NULL ? "" : " is one operand too many");
         return COMMAND_USAGE;
     }
     if (command->run == cmd_help) {

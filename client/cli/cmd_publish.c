@@ -13,6 +13,7 @@
 #include "client/cli/progress_line.h"
 #include "client/cli/version_report.h"
 #include "storage/repo/publish.h"
+#include "storage/repo/repo_name.h"
 
 struct publish_args {
     const char *repo;
@@ -91,6 +92,12 @@ static int split_tables(const struct operand_list *list,
         }
         *equals = '\0';
         tables[i] = (struct publish_table){list->items[i], equals + 1};
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(tables[j].name, tables[i].name) == 0) {
+                return command_misused("publish", "table '%s' is given twice",
+                                       tables[i].name);
+            }
+        }
     }
     return 0;
 }
@@ -171,6 +178,12 @@ int cmd_publish(int argc, char **argv)
     int status;
     if (!options_parse(&table, argc, argv, &args, &status)) {
         return status;
+    }
+    if (!repo_name_is_valid(args.model, REPO_NAME_MAX)) {
+        return command_misused("publish",
+                               "--model: '%s' is not 1 to %d letters, digits, "
+                               "'_', '.', '-', the first not '.'",
+                               args.model, REPO_NAME_MAX);
     }
     struct nb_errctx err = {""};
     struct publish_table *tables = calloc(args.tables.n, sizeof(*tables));

@@ -15,6 +15,7 @@
 #include "client/cli/progress_line.h"
 #include "client/cli/source_select.h"
 #include "client/cli/table_report.h"
+#include "storage/builder/codebook_train.h"
 #include "storage/builder/table_builder.h"
 #include "storage/io/atomic_file.h"
 #include "storage/io/file_io.h"
@@ -278,6 +279,18 @@ static bool complete_codec(struct quantize_args *args, uint32_t *scales,
     if (args->search == NULL) {
         args->search = traits.searched ? "greedy" : "";
     }
+    const struct codebook_job job = {
+        .format = {.codec = codec, .dim = 1, .scales = *scales},
+        .n_codebooks = (uint32_t)args->codebooks,
+        .n_rows = 1};
+    struct nb_params shape;
+    if (args->codebooks != 0 && codebook_shape(&job, &shape) != 0) {
+        *status = command_misused("quantize",
+                                  "--codebooks: codec %s cannot have %u of its "
+                                  "own",
+                                  args->codec, job.n_codebooks);
+        return false;
+    }
     return true;
 }
 
@@ -342,6 +355,14 @@ static bool check_usage(struct quantize_args *args, int *status)
                                   "--protect: '%s' is not FILE:FRACTION, the "
                                   "fraction above 0 and at most 1",
                                   args->protect);
+        return false;
+    }
+    if (args->protect != NULL && strcmp(args->keys, "none") != 0) {
+        *status =
+            command_misused("quantize", "--protect: not together with --keys");
+        return false;
+    }
+    if (!source_select_check("quantize", &args->source, status)) {
         return false;
     }
     if (!unseen_parse(args->unseen_text, &args->unseen)) {

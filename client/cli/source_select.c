@@ -3,6 +3,10 @@
 
 #include "client/cli/source_select.h"
 
+#include <string.h>
+
+#include "client/cli/command.h"
+
 /* "auto", then the formats of sources.def. */
 static const char *format_at(size_t i)
 {
@@ -32,3 +36,16 @@ const struct option_row source_select_rows[SOURCE_SELECT_ROWS] = {
      .max = NB_DIM_MAX,
      .help = "values a row, where the file does not say; 0: as it says"},
 };
+
+bool source_select_check(const char *command,
+                         const struct source_options *options, int *status)
+{
+    if (options->dim == 0 && options->format != NULL &&
+        strcmp(options->format, "raw") == 0) {
+        *status = command_misused(
+            command, "--dim is missing: values of --format raw alone do not "
+                     "tell how many make a row");
+        return false;
+    }
+    return true;
+}

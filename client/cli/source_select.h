@@ -6,6 +6,8 @@
 #ifndef NB_CLI_SOURCE_SELECT_H
 #define NB_CLI_SOURCE_SELECT_H
 
+#include <stdbool.h>
+
 #include "client/cli/option_table.h"
 #include "storage/source/source.h"
 
@@ -17,5 +19,9 @@ extern const struct option_row source_select_rows[SOURCE_SELECT_ROWS];
         .rows = source_select_rows, .n_rows = SOURCE_SELECT_ROWS,              \
         .offset = (at)                                                         \
     }
+
+/* Do they go together? False once told, with the exit status. */
+bool source_select_check(const char *command,
+                         const struct source_options *options, int *status);
 
 #endif

@@ -3,7 +3,9 @@
 
 #include "client/cli/version_report.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -11,12 +13,64 @@
 #include "client/cli/command.h"
 #include "client/cli/json_line.h"
 #include "client/cli/table_report.h"
+#include "storage/repo/model_repo.h"
 #include "storage/repo/model_version.h"
+#include "storage/repo/repo_name.h"
 
 bool version_report_is_version(const char *path)
 {
     struct stat path_stat;
     return stat(path, &path_stat) == 0 && S_ISDIR(path_stat.st_mode);
+}
+
+/* ---- another directory ------------------------------------------------ */
+
+/* The highest version in it, were it a model's directory; 0: none. */
+static uint64_t highest_version(const char *path)
+{
+    struct model_names names;
+    struct nb_errctx err;
+    uint64_t highest = 0;
+    if (model_repo_models(path, &names, &err) != 0) {
+        return 0;
+    }
+    for (size_t i = 0; i < names.n; i++) {
+        uint64_t version;
+        if (repo_version_parse(names.names[i], &version) && version > highest) {
+            highest = version;
+        }
+    }
+    model_names_fini(&names);
+    return highest;
+}
+
+/* Of a directory without a manifest: a model's or a repository's, which has
+ * versions. Else *err stays. */
+static void say_what_to_give(const char *path, struct nb_errctx *err)
+{
+    struct model_names names;
+    struct nb_errctx none;
+    uint64_t version = highest_version(path);
+    if (version != 0) {
+        nb_fail(err, 0, "%s: is all of a model, give a version: %s/%" PRIu64,
+                path, path, version);
+        return;
+    }
+    if (model_repo_models(path, &names, &none) != 0) {
+        return;
+    }
+    for (size_t i = 0; version == 0 && i < names.n; i++) {
+        char model[PATH_MAX];
+        snprintf(model, sizeof(model), "%s/%s", path, names.names[i]);
+        version = highest_version(model);
+        if (version != 0) {
+            nb_fail(err, 0,
+                    "%s: is a repository, give a version of a model: "
+                    "%s/%" PRIu64,
+                    path, model, version);
+        }
+    }
+    model_names_fini(&names);
 }
 
 /* ---- a manifest ------------------------------------------------------- */
@@ -124,6 +178,9 @@ int version_report_inspect(const char *path, bool json)
     struct nb_errctx err = {""};
     struct model_version *version;
     int rv = model_version_open(path, TABLE_VERIFY_HEADER, &version, &err);
+    if (rv == -ENOENT) {
+        say_what_to_give(path, &err);
+    }
     if (rv != 0) {
         return command_fail("inspect", rv, &err);
     }
@@ -144,6 +201,9 @@ int version_report_verify(const char *path)
     struct nb_errctx err = {""};
     struct model_version *version;
     int rv = model_version_open(path, TABLE_VERIFY_FULL, &version, &err);
+    if (rv == -ENOENT) {
+        say_what_to_give(path, &err);
+    }
     if (rv != 0) {
         return command_fail("verify", rv, &err);
     }

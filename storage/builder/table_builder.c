@@ -3,6 +3,7 @@
 
 #include "storage/builder/table_builder.h"
 
+#include <inttypes.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +222,30 @@ static int create_writer(struct build *build)
     return rv;
 }
 
+/* What options say of rows, now that it is known how many there are, or that
+ * there are more. Errors name the file that is wrong. */
+static int check_rows(const struct build *build, uint64_t n_rows, bool all)
+{
+    const struct build_options *options = build->options;
+    uint64_t n_weights = build->protection.n_rows;
+    if (options->protect_weights != NULL &&
+        (all ? n_rows < n_weights : n_rows > n_weights)) {
+        return nb_fail(build->err, NB_ERR_INVALID,
+                       "%.120s: %" PRIu64 " weight%s, and %s rows in %.120s",
+                       options->protect_weights, n_weights,
+                       n_weights == 1 ? "" : "s", all ? "fewer" : "more",
+                       options->input);
+    }
+    if (all && options->unseen.action == NB_UNSEEN_DEFAULT &&
+        options->unseen.default_row >= n_rows) {
+        return nb_fail(build->err, NB_ERR_INVALID,
+                       "%.120s: row %" PRIu64 " for unseen ids, of %" PRIu64
+                       " rows",
+                       options->input, options->unseen.default_row, n_rows);
+    }
+    return 0;
+}
+
 static int write_rows(struct build *build)
 {
     struct encoded_block block;
@@ -229,8 +254,11 @@ static int write_rows(struct build *build)
         if (rv != 0) {
             return rv;
         }
-        rv = table_writer_append(build->writer, block.rows, block.n_rows,
-                                 build->err);
+        rv = check_rows(build, build->n_rows + block.n_rows, false);
+        if (rv == 0) {
+            rv = table_writer_append(build->writer, block.rows, block.n_rows,
+                                     build->err);
+        }
         if (rv == 0 && block.n_residuals > 0) {
             rv = table_writer_append_residuals(build->writer, block.residuals,
                                                block.n_residuals, build->err);
@@ -248,7 +276,7 @@ static int write_rows(struct build *build)
         return nb_fail(build->err, NB_ERR_SOURCE, "%s: no rows",
                        build->options->input);
     }
-    return 0;
+    return check_rows(build, build->n_rows, true);
 }
 
 static int commit(struct build *build, struct table_stats *stats)
@@ -279,6 +307,12 @@ static int commit(struct build *build, struct table_stats *stats)
         build_pipeline_destroy(build->pipeline);
         build->pipeline = NULL;
         rv = key_words_clash(build->source, options->input, clash, build->err);
+    }
+    if (rv != 0 && clash != NULL && build->job.keys != NULL) {
+        rv = nb_fail(build->err, rv,
+                     "%.200s: key %" PRIu64 " stands twice, in rows %" PRIu64
+                     " and %" PRIu64,
+                     options->keys, clash->key, clash->rows[0], clash->rows[1]);
     }
     return rv;
 }

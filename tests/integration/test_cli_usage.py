@@ -6,14 +6,17 @@ import os
 import subprocess
 import unittest
 
+import numpy
+
 import nibble_test
-from nibble_test import nibble
+from nibble_test import nibble, scratch_path
 
 COMMANDS = ["quantize", "inspect", "verify", "eval", "export", "publish",
             "pin", "lookup", "pool", "status", "help", "version"]
 # Enough of each command to get to the option that is wrong.
 QUANTIZE = ["quantize", "--input", "in", "--output", "out"]
 PUBLISH = ["publish", "--repo", "r", "--model", "m"]
+COMPARE = ["eval", "--against", "a", "--compare"]
 PIN = ["pin", "--repo", "r", "--model", "m"]
 LOOKUP = ["lookup", "--table", "t"]
 POOL = ["pool", "--table", "t"]
@@ -22,6 +25,8 @@ WRONG = [
     ([], "no command"),
     (["frobnicate"], "no command 'frobnicate'"),
     (["help", "frobnicate"], "no command 'frobnicate'"),
+    (["help", "eval", "now"], "'now' is one operand too many"),
+    (["help", "eval", "pin"], "'pin' is one operand too many"),
     (["version", "now"], "one operand too many"),
     (["inspect"], "no FILE.nbt"),
     (["inspect", "a", "b"], "one operand too many"),
@@ -60,6 +65,19 @@ WRONG = [
     (QUANTIZE + ["--codebooks", "65536"], "--codebooks: '65536'"),
     (QUANTIZE + ["--codec", "auto", "--codebooks", "8"],
      "--codebooks: with --codec auto"),
+    (QUANTIZE + ["--codec", "q4", "--codebooks", "5"],
+     "--codebooks: codec q4 cannot have 5"),
+    (QUANTIZE + ["--codec", "q4", "--keys", "text", "--protect", "w:0.5"],
+     "--protect: not together with --keys"),
+    (QUANTIZE + ["--format", "raw"], "--dim is missing"),
+    (["eval", "a", "--against", "a", "--format", "raw"], "--dim is missing"),
+    (COMPARE + ["bogus"], "--compare: no codec or search called 'bogus'"),
+    (COMPARE + ["asym,q4/foo"], "--compare: no codec or search called 'q4/foo'"),
+    (COMPARE + ["q8/asym"], "--compare: no codec or search called 'q8/asym'"),
+    (COMPARE + ["asym,"], "--compare: no codec or search called ''"),
+    (PUBLISH + ["w=x", "v=x", "w=y"], "table 'w' is given twice"),
+    (["publish", "--repo", "r", "--model", "a/b", "w=x"], "--model: 'a/b'"),
+    (["publish", "--repo", "r", "--model", "", "w=x"], "--model: ''"),
     (QUANTIZE + ["--nan", "ignore"], "--nan: no 'ignore', there is refuse"),
     (QUANTIZE + ["--unseen", "one"], "--unseen: 'one'"),
     (QUANTIZE + ["--unseen", "row:"], "--unseen: 'row:'"),
@@ -113,6 +131,55 @@ class Usage(unittest.TestCase):
                 if arguments and arguments[0] in COMMANDS:
                     self.assertTrue(
                         done.stderr.startswith("nibble " + arguments[0]))
+
+    def test_errors_name_what_is_wrong(self):
+        """The input at fault, not the output."""
+        def written(text):
+            path = scratch_path(".txt")
+            with open(path, "w") as file:
+                file.write(text)
+            return path
+        five = written("".join("w%d %d 1\n" % (i, i) for i in range(5)))
+        words = written("a 1 2\nb 3 4\na 5 6\n")
+        keys = scratch_path(".npy")
+        numpy.save(keys, numpy.array([1, 2, 3, 2, 5], "u8"))
+        three, seven = [written("1\n" * n) for n in (3, 7)]
+        for source, options, culprit, told in (
+                (words, ["--keys", "text"], words, "'a' stands twice"),
+                (five, ["--keys", keys], keys, "key 2 stands twice, in rows 1 "
+                 "and 3"),
+                (five, ["--protect", three + ":0.5"], three, "3 weights"),
+                (five, ["--protect", three + ":0.5"], five, "more rows"),
+                (five, ["--protect", seven + ":0.5"], seven, "7 weights"),
+                (five, ["--unseen", "row:5"], five, "row 5 for unseen ids, of "
+                 "5 rows")):
+            with self.subTest(options=options):
+                output = scratch_path(".nbt")
+                done = nibble("quantize", "--codec", "q4", "--input", source,
+                              "--output", output, *options, check=False)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertEqual(done.stderr.count("\n"), 1)
+                self.assertIn(culprit, done.stderr)
+                self.assertIn(told, done.stderr)
+                self.assertNotIn(output, done.stderr)
+
+    def test_directories_that_are_no_version(self):
+        repo = scratch_path(".repo")
+        os.mkdir(repo)
+        table = nibble_test.table(nibble_test.random_rows(3, 4))
+        for version in "9", "10":
+            nibble("publish", "--repo", repo, "--model", "m", "--version",
+                   version, "t=" + table)
+        empty = scratch_path(".d")
+        os.mkdir(empty)
+        for command in "inspect", "verify":
+            for path, told in ((repo, "a repository, give a version of a "
+                                "model: %s/m/10" % repo),
+                               (repo + "/m", "give a version: %s/m/10" % repo),
+                               (empty, "manifest.json")):
+                done = nibble(command, path, check=False)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(told, done.stderr)
 
     def test_help_lists_the_commands(self):
         for arguments in (["help"], ["--help"], ["-h"], ["help", "help"],

@@ -126,15 +126,15 @@ class Protect(nibble_test.TestCase):
         return done.returncode
 
     def test_weights_that_do_not_fit(self):
-        for n, word in ((N_ROWS - 1, "more rows than the 999 weights"),
-                        (N_ROWS + 1, "fewer rows than the 1001 weights"),
-                        (1, "more rows than the 1 weights")):
+        for n, word in ((N_ROWS - 1, "999 weights, and more rows"),
+                        (N_ROWS + 1, "1001 weights, and fewer rows"),
+                        (1, "1 weight, and more rows")):
             path = write_weights(numpy.arange(1, n + 1))
             self.assertEqual(self.fails(path + ":0.5", word), 1)
         self.fails("/no/such:0.5", "No such file")
         keys = scratch_path(".npy")
         numpy.save(keys, numpy.arange(N_ROWS, dtype="<u8"))
-        self.fails(self.how, "keyed", "--keys", keys)
+        self.fails(self.how, "not together with --keys", "--keys", keys)
 
     def test_the_weights_stay(self):
         source = scratch_path(".npy")
