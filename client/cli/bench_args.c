@@ -3,12 +3,15 @@
 
 #include "client/cli/bench_args.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "client/bench/decimal.h"
 #include "client/bench/load_thread.h"
 #include "client/bench/profile.h"
 #include "client/bench/table_maker.h"
+#include "client/cli/cli_text.h"
 #include "client/cli/command.h"
 #include "client/cli/json_line.h"
 
@@ -276,6 +279,57 @@ static json_t *value_json(const struct option_row *row, const void *field)
         break;
     }
     return text_or_null(*(const char *const *)field);
+}
+
+/* As on the command line; "" if the field has no value. */
+static struct cli_text value_text(const struct option_row *row,
+                                  const void *field)
+{
+    struct cli_text made = {""};
+    switch (row->type) {
+    case OPTION_FLAG:
+        return made;
+    case OPTION_NUMBER:
+        snprintf(made.text, sizeof(made.text), "%" PRIu64,
+                 *(const uint64_t *)field);
+        return made;
+    case OPTION_INDEX:
+        return text_foreign(row->choices(*(const uint32_t *)field));
+    case OPTION_TEXT:
+    case OPTION_NAME:
+        break;
+    }
+    const char *text = *(const char *const *)field;
+    return text != NULL ? text_foreign(text) : made;
+}
+
+static void print_given(const struct option_row *row, const void *field)
+{
+    if (row->type == OPTION_FLAG) {
+        if (*(const bool *)field) {
+            printf(" --%s", row->name);
+        }
+        return;
+    }
+    struct cli_text value = value_text(row, field);
+    const char *fallback = row->fallback != NULL ? row->fallback : "";
+    if (strcmp(value.text, fallback) != 0) {
+        printf(" --%s %s", row->name, value.text);
+    }
+}
+
+void bench_args_print(const struct bench_args *args)
+{
+    for (size_t i = 0; i < args->operands.n; i++) {
+        printf(" %s", text_foreign(args->operands.items[i]).text);
+    }
+    for (size_t g = 0; g < OPTION_GROUPS_MAX; g++) {
+        const struct option_group *group = &table.groups[g];
+        for (size_t i = 0; i < group->n_rows; i++) {
+            const struct option_row *row = &group->rows[i];
+            print_given(row, (const char *)args + group->offset + row->offset);
+        }
+    }
 }
 
 json_t *bench_args_json(const struct bench_args *args)

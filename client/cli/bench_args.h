@@ -67,6 +67,10 @@ struct bench_args {
 bool bench_args_parse(int argc, char **argv, struct bench_args *args,
                       int *status);
 
+/* Prints the files, and the options that are not as by default, each behind a
+ * blank. */
+void bench_args_print(const struct bench_args *args);
+
 /* Every option of a load, as given or by default, and the files of --verify.
  * NULL if there is no memory. */
 json_t *bench_args_json(const struct bench_args *args);

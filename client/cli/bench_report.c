@@ -232,6 +232,9 @@ static void print_search(const struct bench_session *session,
 void bench_report_print(const struct bench_session *session,
                         const struct bench_steps *steps)
 {
+    printf("given      ");
+    bench_args_print(session->args);
+    printf("\n");
     print_requests(session);
     print_load(session);
     print_surroundings(session);

@@ -451,6 +451,12 @@ class Loads(nibble_test.TestCase):
         report = bench(*self.arguments, "--verify", "words=" + self.path,
                        *(o for name, value in given.items() if value is not None
                          for o in ("--" + name, value)))
+        told = nibble("bench", *self.arguments, "--verify",
+                      "words=" + self.path, "--seed", 7, *SMALL).stdout
+        self.assertIn(
+            "given       words=%s --tables words:4 --seed 7 --request-mib 1 "
+            "--duration 0.3 --warm-up 0.1 --verify --server %s\n" % (
+                self.path, self.server.address), told)
         options = report["options"]
         for name, value in given.items():
             self.assertEqual(options[name], value, name)
