@@ -49,47 +49,61 @@ static int listen_on(int fd)
 
 /* ---- TCP ------------------------------------------------------------- */
 
-static uint16_t port_of(const struct sockaddr *address)
+/* The first socket takes the port, alone: it shares it only once it listens,
+ * so that of two who come at a time one finds it taken. */
+static int open_first(const struct addrinfo *info)
 {
-    return address->sa_family == AF_INET6
-               ? ((const struct sockaddr_in6 *)address)->sin6_port
-               : ((const struct sockaddr_in *)address)->sin_port;
-}
-
-/* Fails if anyone listens there, with or without SO_REUSEPORT. */
-static int probe(const struct sockaddr *address, socklen_t bytes)
-{
-    if (port_of(address) == 0) {
-        return 0;
-    }
-    int fd = bind_socket(address, bytes, 0);
+    const int one = 1;
+    int fd = bind_socket(info->ai_addr, info->ai_addrlen, 0);
     if (fd < 0) {
         return fd;
     }
-    close(fd);
-    return 0;
+    int rv = listen_on(fd);
+    if (rv == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0) {
+        rv = -errno;
+    }
+    if (rv != 0) {
+        close(fd);
+        return rv;
+    }
+    return fd;
 }
 
 static int open_tcp(const struct addrinfo *info, unsigned n, int *fds)
 {
     struct sockaddr_storage storage = {0};
     struct sockaddr *address = (struct sockaddr *)&storage;
-    socklen_t bytes = info->ai_addrlen;
-    memcpy(address, info->ai_addr, bytes);
-    int rv = probe(address, bytes);
-    for (unsigned i = 0; rv == 0 && i < n; i++) {
-        int fd = bind_socket(address, bytes, 1);
+    socklen_t bytes = sizeof(storage);
+    int fd = open_first(info);
+    if (fd < 0) {
+        return fd;
+    }
+    fds[0] = fd;
+    unsigned n_open = 1;
+    /* With port 0 it has decided the port. */
+    int rv = getsockname(fd, address, &bytes) == 0 ? 0 : -errno;
+    while (rv == 0 && n_open < n) {
+        fd = bind_socket(address, bytes, 1);
         if (fd < 0) {
-            close_all(fds, i);
-            return fd;
+            rv = fd;
+        } else {
+            fds[n_open++] = fd;
+            rv = listen_on(fd);
         }
-        fds[i] = fd;
-        /* With port 0 the first socket has now decided the port. */
-        socklen_t room = sizeof(storage);
-        rv = getsockname(fd, address, &room) == 0 ? listen_on(fd) : -errno;
-        if (rv != 0) {
-            close_all(fds, i + 1);
-        }
+    }
+    if (rv != 0) {
+        close_all(fds, n_open);
+    }
+    return rv;
+}
+
+int listen_socket_open_found(const struct addrinfo *found, unsigned n, int *fds)
+{
+    int rv = -EADDRNOTAVAIL;
+    for (; found != NULL && (rv == -EADDRNOTAVAIL || rv == -EAFNOSUPPORT);
+         found = found->ai_next) {
+        rv = open_tcp(found, n, fds);
     }
     return rv;
 }
@@ -109,7 +123,7 @@ static int open_host(const struct listen_address *address, unsigned n, int *fds,
         return nb_fail(err, NB_ERR_NOT_FOUND, "cannot listen on %.180s:%s: %s",
                        address->host, address->port, gai_strerror(rv));
     }
-    rv = open_tcp(found, n, fds);
+    rv = listen_socket_open_found(found, n, fds);
     freeaddrinfo(found);
     if (rv != 0) {
         return nb_fail(err, rv, "cannot listen on %.180s:%s: %s", address->host,

@@ -7,6 +7,8 @@
 #ifndef NB_SERVER_LISTEN_SOCKET_H
 #define NB_SERVER_LISTEN_SOCKET_H
 
+#include <netdb.h>
+
 #include "quant/nibble.h"
 #include "server/settings/listen_address.h"
 
@@ -18,5 +20,10 @@
  */
 int listen_socket_open(const struct listen_address *address, unsigned n,
                        int *fds, struct nb_errctx *err);
+
+/* The same for what a host's name stands for: the first of these addresses that
+ * this machine has. That it is taken is an error. -errno. */
+int listen_socket_open_found(const struct addrinfo *found, unsigned n,
+                             int *fds);
 
 #endif
