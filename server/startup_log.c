@@ -3,9 +3,11 @@
 
 #include "server/startup_log.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "server/log/log.h"
+#include "server/settings/residency_rules.h"
 
 static void log_table(const struct table_entry *entry, const char *model)
 {
@@ -32,6 +34,24 @@ static void log_model(const struct catalog_entry *entry)
     }
 }
 
+/* A rule that is about no table yet: a name that is wrong, maybe. */
+static void log_unused_rule(const char *rule, const struct catalog *catalog)
+{
+    struct log_text quoted;
+    for (size_t i = 0; i < catalog_n(catalog); i++) {
+        const struct table_set *tables = catalog_at(catalog, i)->tables;
+        for (size_t j = 0; j < table_set_n(tables); j++) {
+            if (residency_rule_is_about(rule, table_set_model(tables),
+                                        table_set_at(tables, j)->name)) {
+                return;
+            }
+        }
+    }
+    log_info("residency-unused",
+             "rule=%s reason=\"about no table that is here\"",
+             log_quote(rule, &quoted));
+}
+
 void startup_log(const struct options *options, const struct catalog *catalog)
 {
     char described[LOG_LINE_MAX - 256]; /* but what stands before */
@@ -40,5 +60,10 @@ void startup_log(const struct options *options, const struct catalog *catalog)
              nb_isa(), (long)getpid(), described);
     for (size_t i = 0; i < catalog_n(catalog); i++) {
         log_model(catalog_at(catalog, i));
+    }
+    for (size_t i = 0; i < options->residency.n; i++) {
+        if (strchr(options->residency.items[i], '=') != NULL) {
+            log_unused_rule(options->residency.items[i], catalog);
+        }
     }
 }

@@ -121,9 +121,9 @@ void auto_codec_fini(struct auto_codec *made)
 
 /* Those that were tried on all rows, and how many were not. */
 static void print_finalists(const struct auto_choice *choice,
+                            struct compare_marks marks,
                             struct compared *finalists)
 {
-    const struct compared *mark = NULL;
     size_t n = 0;
     size_t few_rows = 0;
     for (size_t i = 0; i < choice->list.n; i++) {
@@ -132,11 +132,11 @@ static void print_finalists(const struct auto_choice *choice,
             continue;
         }
         if (i == choice->chosen) {
-            mark = &finalists[n];
+            marks.chosen = &finalists[n];
         }
         finalists[n++] = choice->lines[i];
     }
-    compare_report_print(finalists, n, mark);
+    compare_report_print(finalists, n, &marks);
     if (n < choice->list.n) {
         printf("%s lost more on %s, and were not tried on more\n",
                text_counted(choice->list.n - n, "candidate").text,
@@ -154,12 +154,15 @@ void auto_codec_print(const struct auto_codec *made)
            record->objective == auto_objective_at(AUTO_MSE) ? "rows"
                                                             : "sums of 20 rows",
            record->weighted ? ", weighted" : "");
+    const struct compare_marks marks = {
+        .chosen = &choice->lines[choice->chosen],
+        .max_bytes_per_value = record->max_bytes_per_value,
+        .n_rows = made->sample.n_source};
     struct compared *finalists = calloc(choice->list.n, sizeof(*finalists));
     if (finalists != NULL) {
-        print_finalists(choice, finalists);
+        print_finalists(choice, marks, finalists);
     } else { /* without leaving any out, then */
-        compare_report_print(choice->lines, choice->list.n,
-                             &choice->lines[choice->chosen]);
+        compare_report_print(choice->lines, choice->list.n, &marks);
     }
     free(finalists);
     compare_report_print_sample(&made->sample);

@@ -55,8 +55,20 @@ static void print_line(const struct compared *line)
            1e6 * result->decode_seconds, text_count(line->n_rows).text);
 }
 
+static bool is_over_budget(const struct compared *line,
+                           const struct compare_marks *marks)
+{
+    double dim = line->candidate.format.dim;
+    double bytes = (double)line->result.row_bytes / dim;
+    if (marks->n_rows > 0) {
+        bytes += (double)line->result.table_bytes / (double)marks->n_rows / dim;
+    }
+    return line->rv == 0 && marks->max_bytes_per_value > 0 &&
+           bytes > marks->max_bytes_per_value;
+}
+
 void compare_report_print(const struct compared *lines, size_t n,
-                          const struct compared *mark)
+                          const struct compare_marks *marks)
 {
     static const char form[] = "%-12s %-12s %-7s %-6s %7s %7s %8s %8s %9s %9s "
                                "%10s %10s %9s %9s\n";
@@ -69,7 +81,9 @@ void compare_report_print(const struct compared *lines, size_t n,
            "tried");
     for (size_t i = 0; i < n; i++) {
         print_line(&lines[i]);
-        printf("%s\n", &lines[i] == mark ? "  <- chosen" : "");
+        printf("%s\n", &lines[i] == marks->chosen         ? "  <- chosen"
+                       : is_over_budget(&lines[i], marks) ? "  over budget"
+                                                          : "");
     }
 }
 

@@ -9,9 +9,16 @@
 
 #include "storage/eval/comparison.h"
 
-/* A heading and a line each; NULL marks none, otherwise one of the lines. */
+/* What is told of lines; zeroed, nothing. */
+struct compare_marks {
+    const struct compared *chosen;
+    double max_bytes_per_value; /* 0: any */
+    uint64_t n_rows;            /* that share the bytes of a table */
+};
+
+/* A heading and a line each. */
 void compare_report_print(const struct compared *lines, size_t n,
-                          const struct compared *mark);
+                          const struct compare_marks *marks);
 
 /* A sentence on what the rows are a sample of, if they are, and one on values
  * that counted as 0, if any did. */

@@ -51,7 +51,8 @@ static void print_text(const struct compare *compare)
     printf("%s: %s x %u values%s\n", compare->args->against,
            text_counted(sample->n_source, "row").text, sample->dim,
            compare->args->weights != NULL ? ", losses weighted" : "");
-    compare_report_print(compare->lines, compare->list.n, NULL);
+    const struct compare_marks none = {0};
+    compare_report_print(compare->lines, compare->list.n, &none);
     compare_report_print_sample(sample);
     print_slow(compare);
 }

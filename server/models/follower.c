@@ -353,6 +353,7 @@ int follower_create(const struct options *options, unsigned n_loops,
     created->reload = (struct model_reload){
         .repo = options->repo,
         .keep_loaded = (size_t)options->keep_loaded,
+        .must_load = options->models.n > 0,
         .keep_bytes = options->keep_memory_bytes != 0
                           ? options->keep_memory_bytes
                           : memory_limit(),

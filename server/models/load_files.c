@@ -8,7 +8,6 @@
 
 #include "server/settings/residency_rules.h"
 
-#define FILES_MODEL   "default"
 #define FILES_VERSION 1
 
 static int no_memory(struct nb_errctx *err)

@@ -134,9 +134,11 @@ static void fail(struct look *look, uint64_t version, const char *reason)
         if (look->n_failed == 0) {
             entry.reload.n_failures++;
         }
-        log_error("reload-failed", "model=%s version=%" PRIu64 " reason=%s",
-                  log_quote(look->model, &model), version,
-                  log_quote(reason, &quoted));
+        if (look->reload->running || !look->reload->must_load) {
+            log_error("reload-failed", "model=%s version=%" PRIu64 " reason=%s",
+                      log_quote(look->model, &model), version,
+                      log_quote(reason, &quoted));
+        }
         set_report(look, RELOAD_FAILED, version, reason, &entry.reload);
         (void)put_entry(look, &entry);
     }

@@ -20,7 +20,8 @@ struct model_reload {
     uint64_t keep_bytes; /* of all that is loaded, for any to be kept */
     struct version_load load;
     struct failed_versions failed;
-    bool running; /* requests are being answered: prefault, and log */
+    bool running;   /* requests are being answered: prefault, and log */
+    bool must_load; /* or the server does not start, which tells why */
     /* The catalog there is; and puts `entry` in the place of a model, once
      * every loop has it returning 0. NB_ERR_NOMEM. */
     const struct catalog *(*catalog)(void *arg);

@@ -13,6 +13,9 @@
 #include "quant/nibble.h"
 #include "storage/table/table_reader.h"
 
+/* The model that the tables of --table form. */
+#define FILES_MODEL "default"
+
 struct option_list {
     char **items; /* owned */
     size_t n;

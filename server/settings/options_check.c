@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "server/settings/listen_address.h"
@@ -107,6 +108,30 @@ static int check_what_to_serve(const struct options *options,
     return check_models(&options->models, err);
 }
 
+/* There are no tables but those of --table. */
+static int check_residency(const struct options *options, struct nb_errctx *err)
+{
+    const struct option_list *rules = &options->residency;
+    int rv = residency_rules_check(rules, err);
+    for (size_t i = 0; rv == 0 && options->repo[0] == '\0' && i < rules->n;
+         i++) {
+        bool known = false;
+        for (size_t j = 0; !known && j < options->tables.n; j++) {
+            char name[TABLE_NAME_MAX + 1];
+            const char *table = options->tables.items[j];
+            snprintf(name, sizeof(name), "%.*s", (int)strcspn(table, "="),
+                     table);
+            known = residency_rule_is_about(rules->items[i], FILES_MODEL, name);
+        }
+        if (!known) {
+            rv = nb_fail(err, NB_ERR_INVALID,
+                         "--residency: '%.80s' is about no --table",
+                         rules->items[i]);
+        }
+    }
+    return rv;
+}
+
 static int check_admin(const char *text, struct nb_errctx *err)
 {
     struct listen_address address;
@@ -143,7 +168,7 @@ int options_check(const struct options *options, struct nb_errctx *err)
         rv = check_tables(&options->tables, err);
     }
     if (rv == 0) {
-        rv = residency_rules_check(&options->residency, err);
+        rv = check_residency(options, err);
     }
     for (size_t i = 0; rv == 0 && i < options->listen.n; i++) {
         struct listen_address address;

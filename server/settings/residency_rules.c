@@ -4,7 +4,6 @@
 #include "server/settings/residency_rules.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "server/log/log.h"
@@ -128,6 +127,14 @@ enum table_residency residency_rules_find(const struct option_list *rules,
         }
     }
     return found;
+}
+
+bool residency_rule_is_about(const char *item, const char *model,
+                             const char *table)
+{
+    struct rule rule = {0};
+    (void)parse(item, &rule);
+    return rank(item, rule.about_bytes, model, table) > 0;
 }
 
 int residency_rules_apply(const struct option_list *rules, const char *model,

@@ -6,6 +6,8 @@
 #ifndef NB_SERVER_RESIDENCY_RULES_H
 #define NB_SERVER_RESIDENCY_RULES_H
 
+#include <stdbool.h>
+
 #include "server/settings/options.h"
 #include "storage/table/table_reader.h"
 
@@ -17,6 +19,11 @@ int residency_rules_check(const struct option_list *rules,
  * or else no table, or else RESIDENCY_MAP. */
 enum table_residency residency_rules_find(const struct option_list *rules,
                                           const char *model, const char *table);
+
+/* Does an item that passed say anything of this table? One that names no table
+ * does, of all. */
+bool residency_rule_is_about(const char *item, const char *model,
+                             const char *table);
 
 /* Keeps an open table as the rules say; tells the log if huge pages were asked
  * for and the system did not give all. Errors of table_reside(). */

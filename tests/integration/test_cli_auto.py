@@ -134,6 +134,19 @@ class AutoTest(unittest.TestCase):
         self.assertEqual(len(marked), 1)
         self.assertIn("codec %s" % marked[0][0], done.stdout)
 
+    def test_what_is_over_the_budget_is_marked(self):
+        """Rows that fit, with what a small table's rows share do not."""
+        source = saved(nibble_test.random_rows(40, 16))
+        report, _ = quantize(source)
+        auto = report["auto"]
+        over = [one for one in auto["candidates"] if "error" not in one and
+                (one["bytes_per_row"] + one["table_bytes"] / 40) / 16 >
+                auto["max_bytes_per_value"]]
+        self.assertGreater(len(over), 0)
+        text = nibble("quantize", "--codec", "auto", "--input", source,
+                      "--output", scratch_path(".nbt")).stdout
+        self.assertEqual(text.count("  over budget\n"), len(over), text)
+
     def test_budget(self):
         report, _ = quantize(GLOVE, "--max-bytes-per-value", "1.17")
         self.assertEqual(report["codec"], "q8")

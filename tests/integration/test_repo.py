@@ -267,6 +267,9 @@ class RepoTest(RepoCase):
         server = self.serve_repo(env={"NIBBLED_MODEL": "a,b"})
         self.expect(server, 1, 0, model="b")
         self.start_fails("--model", "d", words=["model d: ", "No such file"])
+        done = run(NIBBLED, "--repo", self.repo, "--model", "d", "--listen",
+                   "127.0.0.1:0", check=False)
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)  # told once
 
     def test_a_pin_is_served(self):
         for i in range(3):

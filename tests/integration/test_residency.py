@@ -43,6 +43,23 @@ class Residency(nibble_test.TestCase):
         shown = nibble("status", "--server", server.address).stdout
         self.assertRegex(shown, r"t-huge .* huge ")
 
+    def test_rules_about_no_table(self):
+        for rule in "zz=huge", "other/t=huge":
+            done = run(NIBBLED, "--table", "t=" + self.table, "--residency",
+                       rule, check=False)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn("--residency: '%s' is about no --table" % rule,
+                          done.stderr)
+        repo = scratch_path(".repo")
+        os.mkdir(repo)
+        nibble("publish", "--repo", repo, "--model", "m", "t=" + self.table)
+        server = self.serve({}, "--repo", repo, *[
+            word for rule in ("map", "t=map", "m/t=map", "zz=huge", "o/t=map")
+            for word in ("--residency", rule)])
+        self.assertEqual(
+            re.findall(r"event=residency-unused rule=(\S+)", server.log()),
+            ['"zz=huge"', '"o/t=map"'])
+
     def test_versions_of_a_repository(self):
         repo = scratch_path()
         os.mkdir(repo)
