@@ -132,8 +132,11 @@ class EvalTest(unittest.TestCase):
             self.assertEqual(size["relative_error"],
                              of_table["relative_error"])
 
-    def test_as_a_table(self):
-        text = nibble("eval", "--compare", "all", "--against", GLOVE).stdout
+    def test_as_a_table_and_drawn(self):
+        output = scratch_path(".svg")
+        text = nibble("eval", "--compare", "all", "--against", GLOVE, "--svg",
+                      output).stdout
+        self.check_svg(output)
         self.assertIn("2,444 rows x 50 values", text)
         lines = [line.split() for line in text.split("\n")]
         greedy, = [line for line in lines
@@ -201,9 +204,7 @@ class EvalTest(unittest.TestCase):
         self.assertIn("does not fit", text)
         self.assertIn("1 value that were NaN or infinite counted", text)
 
-    def test_svg(self):
-        output = scratch_path(".svg")
-        nibble("eval", "--compare", "all", "--against", GLOVE, "--svg", output)
+    def check_svg(self, output):
         svg = xml.dom.minidom.parse(output)
         shown = [title.firstChild.data
                  for title in svg.getElementsByTagName("title")]
@@ -214,10 +215,10 @@ class EvalTest(unittest.TestCase):
         self.assertTrue([text for text in shown
                          if text.startswith("q8 scale: 58")])
         self.assertFalse([text for text in shown if "fp32" in text])
-        self.assertIn("/no/such", self.fails(
-            "--compare", "q8", "--against", GLOVE, "--svg", "/no/such/a.svg"))
 
     def test_errors(self):
+        self.assertIn("/no/such", self.fails(
+            "--compare", "q8", "--against", GLOVE, "--svg", "/no/such/a.svg"))
         self.assertIn("/no/such", self.fails("--compare", "all", "--against",
                                              "/no/such"))
         self.assertIn("/no/such", self.fails(
