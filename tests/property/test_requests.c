@@ -26,7 +26,8 @@
 #define MAX_BAGS 1500
 #define MAX_DIM  700
 
-static const uint32_t dims[] = {1, 7, 8, 31, 50, 64, 128, 300, MAX_DIM};
+static const uint32_t dims[] = {1,  7,   8,   31,  50,     56,
+                                64, 120, 128, 300, MAX_DIM};
 #define N_DIMS (sizeof(dims) / sizeof(dims[0]))
 
 static struct rng rng;
