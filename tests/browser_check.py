@@ -83,6 +83,7 @@ class BrowserTest(RepoCase):
         self.assertEqual([row[2:4] for row in reloads],
                          [["2", "loaded"], ["1", "loaded"]])
         self.assertEqual(len(cells(dom, "loops")), 3)
+        self.assertIn("requests that wait", dom)
         picture = os.path.join(nibble_test.BUILD, "page.png")
         self.browse("--screenshot=" + os.path.abspath(picture))
         self.assertGreater(os.path.getsize(picture), 20000)
