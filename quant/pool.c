@@ -6,6 +6,7 @@
 
 #include "quant/batch.h"
 #include "quant/columns.h"
+#include "quant/pooling.h"
 #include "quant/protect.h"
 #include "quant/window.h"
 
@@ -37,7 +38,8 @@ struct stage {
 
 /* A request. Bags are taken as many at a time as fit a window; a longer one is
  * done in parts of a block, tile by tile. While a stage is pooled the rows
- * of the next are prefetched. One, on the stack: order is that of use.
+ * of the next are prefetched. One, large: order is that of use, and it is not
+ * cleared.
  * NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
 struct pooling {
     const struct nb_pool *request;
@@ -45,6 +47,9 @@ struct pooling {
     const struct kernel *decode; /* for bags of one row; NULL: as others */
     struct row_source source;
     struct stage stages[2];
+    struct stage *stage; /* loaded, once it is started, to be pooled next */
+    struct stage *next;  /* the other one */
+    bool started;
     struct kernel_job job;
     struct kernel_sums sums; /* of a bag in parts */
     struct columns columns;
@@ -99,6 +104,9 @@ static int pooling_init(struct pooling *pooling, const struct kernel *kernel,
             ? kernel_find(KERNEL_decode, rows->format.codec)
             : NULL;
     pooling->request = request;
+    pooling->stage = &pooling->stages[0];
+    pooling->next = &pooling->stages[1];
+    pooling->started = false;
     pooling->bag = 0;
     pooling->first = 0;
     pooling->done = 0;
@@ -361,37 +369,165 @@ static void run(struct pooling *pooling, const struct stage *stage,
     }
 }
 
-int batch_pool(const struct kernel *kernel, const struct nb_rows *rows,
-               const struct nb_pool *request, void *out, uint64_t *unseen)
+static struct nb_ids ids_from(const struct nb_ids *ids, size_t first, size_t n)
 {
-    struct pooling pooling;
-    struct stage *stage = &pooling.stages[0];
-    struct stage *next = &pooling.stages[1];
+    return (struct nb_ids){
+        .u64 = ids->u64 != NULL ? ids->u64 + first : NULL,
+        .u32 = ids->u32 != NULL ? ids->u32 + first : NULL,
+        .n = n,
+    };
+}
 
-    int rv = pooling_init(&pooling, kernel, rows, request);
+/* ---- the greatest of protected rows ------------------------------------ */
+
+static bool is_greatest(const struct pooling *pooling)
+{
+    return pooling->source.rows->protect != NULL &&
+           pooling->request->pooling == NB_MAX;
+}
+
+/* Whole bags. */
+static struct nb_pool next_greatest(const struct pooling *pooling,
+                                    size_t max_ids, size_t max_bags)
+{
+    const struct nb_pool *request = pooling->request;
+    struct nb_pool part = *request;
+    size_t n = 0;
+    size_t end = pooling->bag;
+
+    while (end < request->n_bags) {
+        uint32_t length = request->lengths[end];
+        if (end > pooling->bag &&
+            (end - pooling->bag == max_bags || n + length > max_ids)) {
+            break;
+        }
+        n += length;
+        end++;
+    }
+    part.n_bags = end - pooling->bag;
+    part.lengths = part.n_bags > 0 ? request->lengths + pooling->bag : NULL;
+    part.ids = ids_from(&request->ids, pooling->first, n);
+    return part;
+}
+
+static int run_greatest(struct pooling *pooling, size_t max_ids,
+                        size_t max_bags)
+{
+    struct nb_pool part = next_greatest(pooling, max_ids, max_bags);
+    uint64_t unseen;
+    int rv = protect_max(pooling->source.rows, &part,
+                         pooling->out + pooling->bag * pooling->job.out_stride,
+                         &unseen);
+
     if (rv != 0) {
         return rv;
     }
-    if (rows->protect != NULL && request->pooling == NB_MAX) {
-        return protect_max(rows, request, out, unseen);
+    pooling->unseen += unseen;
+    pooling->first += part.ids.n;
+    pooling->bag += part.n_bags;
+    return pooling->bag < pooling->request->n_bags;
+}
+
+/* ---- parts ------------------------------------------------------------- */
+
+/* Steps up to the limits, and one at least. Where ids come again, for the next
+ * tile, a part ends: its ids are one behind the other. */
+static int run_steps(struct pooling *pooling, size_t max_ids, size_t max_bags)
+{
+    struct stage *stage = pooling->stage;
+    struct stage *next = pooling->next;
+    size_t n = 0;
+    size_t n_bags = 0;
+    size_t end;
+
+    if (!pooling->started) {
+        pooling->started = true;
+        load(pooling, stage);
+        window_prefetch(&stage->window, &pooling->source, 0);
     }
-    pooling.out = out;
-    load(&pooling, stage);
-    window_prefetch(&stage->window, &pooling.source, 0);
-    while (stage->step.n_bags > 0) {
-        rv = settle(&pooling, stage);
+    if (stage->step.n_bags == 0) {
+        return 0;
+    }
+    do {
+        int rv = settle(pooling, stage);
         if (rv != 0) {
             return rv;
         }
-        load(&pooling, next);
-        run(&pooling, stage, next);
-        window_prefetch(&next->window, &pooling.source, stage->window.n);
+        load(pooling, next);
+        run(pooling, stage, next);
+        window_prefetch(&next->window, &pooling->source, stage->window.n);
+        n += stage->step.n;
+        n_bags += stage->step.n_bags;
+        end = stage->step.first + stage->step.n;
         struct stage *done = stage;
         stage = next;
         next = done;
+    } while (stage->step.n_bags > 0 && stage->step.first == end &&
+             n + stage->step.n <= max_ids &&
+             n_bags + stage->step.n_bags <= max_bags);
+    pooling->stage = stage;
+    pooling->next = next;
+    return stage->step.n_bags > 0;
+}
+
+int pooling_next(struct pooling *pooling, size_t max_ids, size_t max_bags,
+                 uint64_t *unseen)
+{
+    int rv = is_greatest(pooling) ? run_greatest(pooling, max_ids, max_bags)
+                                  : run_steps(pooling, max_ids, max_bags);
+    if (rv == 0) {
+        *unseen = pooling->unseen;
     }
-    *unseen = pooling.unseen;
-    return 0;
+    return rv;
+}
+
+struct nb_ids pooling_ahead(const struct pooling *pooling, size_t max_ids,
+                            size_t max_bags)
+{
+    if (is_greatest(pooling)) {
+        return next_greatest(pooling, max_ids, max_bags).ids;
+    }
+    const struct nb_ids *ids = &pooling->request->ids;
+    size_t first = pooling->started ? pooling->stage->step.first : 0;
+    size_t most = max_ids > POOLING_IDS ? max_ids : POOLING_IDS;
+    size_t left = ids->n - first;
+    return ids_from(ids, first, left < most ? left : most);
+}
+
+size_t pooling_bytes(void)
+{
+    return sizeof(struct pooling) + _Alignof(struct pooling) - 1;
+}
+
+int pooling_begin(void *memory, const struct kernel *kernel,
+                  const struct nb_rows *rows, const struct nb_pool *request,
+                  void *out, struct pooling **pooling)
+{
+    size_t past = (uintptr_t)memory % _Alignof(struct pooling);
+    size_t skip = past != 0 ? _Alignof(struct pooling) - past : 0;
+    *pooling = (void *)((uint8_t *)memory + skip);
+    (*pooling)->out = out;
+    return pooling_init(*pooling, kernel, rows, request);
+}
+
+/* Most requests are small. With all that it calls inline, and without limits,
+ * it takes hardly more instructions than if there were no parts. */
+__attribute__((flatten)) int batch_pool(const struct kernel *kernel,
+                                        const struct nb_rows *rows,
+                                        const struct nb_pool *request,
+                                        void *out, uint64_t *unseen)
+{
+    struct pooling pooling;
+    int rv = pooling_init(&pooling, kernel, rows, request);
+
+    if (rv != 0) {
+        return rv;
+    }
+    pooling.out = out;
+    do {
+        rv = pooling_next(&pooling, SIZE_MAX, SIZE_MAX, unseen);
+    } while (rv > 0);
+    return rv;
 }
 
 int nb_pool(const struct nb_rows *rows, const struct nb_pool *request,

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # Latency of small requests beside a stream of large ones that keeps the loop
-# busy, and of huge ones: bench_mixed.sh DIR [BUILD]. Makes tables below DIR if
-# there are none.
+# busy, of huge ones, and of ones with a single bag: bench_mixed.sh DIR [BUILD].
+# Makes tables below DIR if there are none.
 set -eu
 dir=${1:?bench_mixed.sh DIR [BUILD]}
 build=${2:-build/release}
@@ -42,3 +42,4 @@ beside() {
 sleep 11 # for so long, pages that are not in memory are looked for
 beside rm2 8 --profile rm2 --model rm2
 beside "sums of 2,000,000 ids" 1 --tables t0:20 --samples 100000 --model point
+beside "one sum of 1,000,000 ids" 1 --tables t0:1000000 --model point

@@ -3,6 +3,7 @@
 
 #include "server/request/work.h"
 
+#include "quant/pooling.h"
 #include "server/request/cold_read.h"
 
 /* Cost is counted in units of some 6 to 30 ns, as rows are in the cache or not:
@@ -17,6 +18,14 @@
  * to find cold pages, that is less of it. */
 #define STEP_COST        4096u
 #define STEP_COST_PROBED 512u
+
+/* The feature that is being pooled. In the arena, so that it stays where it is:
+ * the pooling refers to the request, and to itself. */
+struct work_pool {
+    struct nb_pool request;
+    struct pooling *pooling;
+    uint8_t memory[]; /* of that */
+};
 
 size_t work_bytes(size_t n_features)
 {
@@ -51,10 +60,10 @@ void work_rewind(struct work *work)
     work->in_turn = false;
     work->is_warm = false;
     work->feature = 0;
-    work->id = 0;
-    work->bag = 0;
-    work->unseen = 0;
     work->out = NULL;
+    work->id = 0;
+    work->unseen = 0;
+    work->pool = NULL;
     find_parts(work);
 }
 
@@ -84,107 +93,138 @@ static bool is_small(const struct work *work)
 
 /* ---- steps ----------------------------------------------------------- */
 
-/* The part of the feature that is done next, at most that much. */
-static struct feature next_part(const struct work *work, uint64_t most)
+static void end_feature(struct work *work, uint64_t unseen)
+{
+    blocks_end(&work->writer, (uint32_t)unseen);
+    work->feature++;
+    work->out = NULL;
+}
+
+/* Is the step put off? It is looked at once. */
+static bool is_cold(struct call *call, struct work *work,
+                    const struct feature *step)
+{
+    work->is_warm = work->in_turn && !work->is_warm &&
+                    cold_read_find(call, work->tables, step, 1) != 0;
+    return work->is_warm;
+}
+
+/* How many of that cost; one at least. */
+static size_t count_of(uint64_t most, uint64_t cost)
+{
+    return most > cost ? most / cost : 1;
+}
+
+static int look_up(struct call *call, struct work *work, uint64_t most)
 {
     const struct feature *whole = &work->features[work->feature];
-    uint64_t cost_id = cost_of_id(work, work->feature);
     struct feature part = *whole;
-    if (!work->in_turn) {
-        return part;
-    }
+    uint64_t unseen = 0;
+    size_t n = count_of(most, cost_of_id(work, work->feature));
     size_t left = whole->ids.n - work->id;
-    part.ids.n = left;
-    part.n_bags = whole->n_bags - work->bag;
-    if (work->pools) {
-        uint64_t cost_bag = cost_of_bag(work, work->feature);
-        uint64_t cost = 0;
-        size_t n = 0;
-        size_t ids = 0;
-        while (n < part.n_bags && cost < most) {
-            ids += whole->lengths[work->bag + n];
-            cost = ids * cost_id + ++n * cost_bag;
-        }
-        part.n_bags = n;
-        part.ids.n = ids;
-    } else if (left > most / cost_id) {
-        part.ids.n = most > cost_id ? most / cost_id : 1;
-    }
+    part.ids.n = n < left ? n : left;
     if (part.ids.u32 != NULL) {
         part.ids.u32 += work->id;
     } else if (part.ids.u64 != NULL) {
         part.ids.u64 += work->id;
     }
-    if (part.weights != NULL) {
-        part.weights += work->id;
+    if (is_cold(call, work, &part)) {
+        return 1;
     }
-    if (part.lengths != NULL) {
-        part.lengths += work->bag;
-    }
-    return part;
-}
-
-static int compute(const struct work *work, const struct feature *part,
-                   uint64_t *unseen)
-{
-    if (!work->pools) {
-        const struct nb_lookup lookup = {
-            .ids = part->ids,
-            .dtype = work->dtype,
-            .unseen = part->entry->unseen,
-        };
-        return nb_lookup(part->entry->rows, &lookup, work->out, unseen);
-    }
-    const struct nb_pool pool = {
-        .ids = part->ids,
-        .lengths = part->lengths,
-        .n_bags = part->n_bags,
-        .weights = part->weights,
-        .pooling = part->pooling,
+    const struct nb_lookup lookup = {
+        .ids = part.ids,
         .dtype = work->dtype,
-        .unseen = part->entry->unseen,
+        .unseen = part.entry->unseen,
     };
-    return nb_pool(part->entry->rows, &pool, work->out, unseen);
+    int rv = nb_lookup(part.entry->rows, &lookup, work->out, &unseen);
+    if (feature_done(call, work->feature, &part, rv, unseen) != 0) {
+        return -1;
+    }
+    work->id += part.ids.n;
+    work->unseen += unseen;
+    work->out += part.ids.n * work->heads[work->feature].row_bytes;
+    if (work->id == whole->ids.n) {
+        end_feature(work, work->unseen);
+        work->id = 0;
+        work->unseen = 0;
+    }
+    return 0;
 }
 
-/* Steps over the part, and at its end over the feature. */
-static void step_over(struct work *work, const struct feature *part)
+static struct nb_pool pool_of(const struct work *work)
 {
-    const struct feature *whole = &work->features[work->feature];
-    size_t rows = work->pools ? part->n_bags : part->ids.n;
-    work->id += part->ids.n;
-    work->bag += part->n_bags;
-    work->out += rows * work->heads[work->feature].row_bytes;
-    if (work->id == whole->ids.n && work->bag == whole->n_bags) {
-        blocks_end(&work->writer, (uint32_t)work->unseen);
-        work->feature++;
-        work->id = 0;
-        work->bag = 0;
-        work->unseen = 0;
-        work->out = NULL;
+    const struct feature *feature = &work->features[work->feature];
+    return (struct nb_pool){
+        .ids = feature->ids,
+        .lengths = feature->lengths,
+        .n_bags = feature->n_bags,
+        .weights = feature->weights,
+        .pooling = feature->pooling,
+        .dtype = work->dtype,
+        .unseen = feature->entry->unseen,
+    };
+}
+
+static int pool_whole(struct call *call, struct work *work)
+{
+    const struct feature *feature = &work->features[work->feature];
+    const struct nb_pool request = pool_of(work);
+    uint64_t unseen = 0;
+    int rv = nb_pool(feature->entry->rows, &request, work->out, &unseen);
+    if (feature_done(call, work->feature, feature, rv, unseen) != 0) {
+        return -1;
     }
+    end_feature(work, unseen);
+    return 0;
+}
+
+static int pool_begin(struct work *work)
+{
+    struct work_pool *pool = work->pool;
+    pool->request = pool_of(work);
+    return pooling_begin(pool->memory, NULL,
+                         work->features[work->feature].entry->rows,
+                         &pool->request, work->out, &pool->pooling);
+}
+
+static int pool_next(struct call *call, struct work *work, uint64_t most)
+{
+    const struct feature *feature = &work->features[work->feature];
+    struct pooling *pooling = work->pool->pooling;
+    size_t max_ids = count_of(most, cost_of_id(work, work->feature));
+    size_t max_bags = count_of(most, cost_of_bag(work, work->feature));
+    struct feature ahead = *feature;
+    uint64_t unseen = 0;
+    ahead.ids = pooling_ahead(pooling, max_ids, max_bags);
+    if (is_cold(call, work, &ahead)) {
+        return 1;
+    }
+    int rv = pooling_next(pooling, max_ids, max_bags, &unseen);
+    if (rv > 0) {
+        return 0;
+    }
+    if (feature_done(call, work->feature, feature, rv, unseen) != 0) {
+        return -1;
+    }
+    end_feature(work, unseen);
+    return 0;
 }
 
 static int do_step(struct call *call, struct work *work, uint64_t most)
 {
+    size_t i = work->feature;
+    int rv = 0;
     if (work->out == NULL) {
-        work->out = blocks_add(&work->writer, &work->heads[work->feature]);
+        work->out = blocks_add(&work->writer, &work->heads[i]);
+        rv = work->pool != NULL ? pool_begin(work) : 0;
     }
-    struct feature part = next_part(work, most);
-    if (work->in_turn && !work->is_warm &&
-        cold_read_find(call, work->tables, &part, 1) != 0) {
-        work->is_warm = true;
-        return 1;
+    if (rv != 0) {
+        return feature_done(call, i, &work->features[i], rv, 0);
     }
-    work->is_warm = false;
-    uint64_t unseen = 0;
-    int rv = compute(work, &part, &unseen);
-    if (feature_done(call, work->feature, &part, rv, unseen) != 0) {
-        return -1;
-    }
-    work->unseen += unseen;
-    step_over(work, &part);
-    return work->is_small ? 0 : call_check_deadline(call);
+    rv = !work->pools         ? look_up(call, work, most)
+         : work->pool != NULL ? pool_next(call, work, most)
+                              : pool_whole(call, work);
+    return rv != 0 || work->is_small ? rv : call_check_deadline(call);
 }
 
 static uint64_t step_cost(struct call *call, const struct work *work)
@@ -219,6 +259,17 @@ int work_continue(struct call *call)
 
 /* ---- the whole ------------------------------------------------------- */
 
+static int make_pool(struct call *call, struct work *work)
+{
+    void *made;
+    if (call_array(call, 1, sizeof(struct work_pool) + pooling_bytes(),
+                   &made) != 0) {
+        return -1;
+    }
+    work->pool = made;
+    return 0;
+}
+
 int work_begin(struct call *call, struct table_set *tables, struct work *work)
 {
     work->is_small = is_small(work);
@@ -235,6 +286,9 @@ int work_begin(struct call *call, struct table_set *tables, struct work *work)
     }
     if (feature_reserve(call, tables, work->heads, work->n_features,
                         &work->writer) != 0) {
+        return -1;
+    }
+    if (is_large && work->pools && make_pool(call, work) != 0) {
         return -1;
     }
     call->work = work;

@@ -4,8 +4,9 @@
 /*
  * What a Lookup or a Pool comes to: features resolved, a reply planned, and the
  * values in it to be computed. A large one is done a piece at a time, so that
- * its loop can look at other connections in between; the bytes are the same. A
- * bag is never parted: one of very many ids is a long piece.
+ * its loop can look at other connections in between; the bytes are the same.
+ * Long bags are parted too, but not one whose greatest values are asked of a
+ * table with protected rows: quant/pooling.h.
  */
 #ifndef NB_SERVER_WORK_H
 #define NB_SERVER_WORK_H
@@ -20,6 +21,8 @@
 
 #define WORK_PIECE_NS UINT64_C(200000) /* and the step begun by then */
 
+struct work_pool;
+
 /* In the arena: with features and then heads behind it, in one piece. */
 struct work {
     struct table_set *tables; /* borrowed; work_set_aside(): a reference */
@@ -33,11 +36,11 @@ struct work {
     struct blocks_writer writer;
     /* Where the next step begins. */
     size_t feature;
-    size_t id;
-    size_t bag;
-    uint64_t unseen; /* of the feature, as yet */
     uint8_t *out;    /* values of the feature go here; NULL: it is not begun */
-    bool is_warm;    /* pages of the next step were just read */
+    size_t id;       /* of a lookup */
+    uint64_t unseen; /* of those before it */
+    struct work_pool *pool; /* in turn; NULL: it is not, or looks up */
+    bool is_warm;           /* pages of the next step were just read */
 };
 
 /* Room for features and heads, to be filled; the rest is zero. */

@@ -228,6 +228,20 @@ class ColdPages(nibble_test.TestCase):
         self.assertGreater(self.put_off(server), 2)
         self.assertEqual(other.status().reading, 0)
 
+    def test_long_bags_wait_part_by_part(self):
+        server, peer = self.serve_cold(self.dense)
+        ids = range(0, self.N_ROWS, 2)
+        request = pb.PoolRequest()
+        request.features.add(table="t", ids=ids, lengths=[len(ids)])
+        block = peer.call(POOL, request).blocks().blocks[0]
+        numpy.testing.assert_allclose(block_values(block)[0],
+                                      self.rows[::2].sum(axis=0), rtol=1e-3,
+                                      atol=1e-2)
+        times = self.put_off(server)
+        self.assertGreater(times, 2)
+        peer.call(POOL, request)  # they are there now
+        self.assertEqual(self.put_off(server), times)
+
     def test_those_that_wait_are_told(self):
         request = pb.LookupRequest()
         request.features.add(table="t", ids=range(0, self.N_ROWS, 3))

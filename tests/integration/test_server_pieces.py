@@ -11,11 +11,12 @@ import unittest
 import numpy
 
 import nibble_test
-from nibble_test import (LOOKUP, POOL, REPLY, RESOURCE_EXHAUSTED,
+from nibble_test import (LOOKUP, NOT_FOUND, POOL, REPLY, RESOURCE_EXHAUSTED,
                          block_values, frame, wait_for)
 from proto import nibble_pb2 as pb
 
 N_IDS = 300000
+LONG_BAG = 1000000
 ROUNDS = 50
 
 
@@ -31,6 +32,11 @@ class PiecesTest(nibble_test.TestCase):
                              lengths=[20] * (N_IDS // 20))
         cls.huge = frame(POOL, request, 7)
 
+        request = pb.PoolRequest()
+        request.features.add(table="t", ids32=(cls.ids * 4)[:LONG_BAG],
+                             lengths=[LONG_BAG])
+        cls.long = frame(POOL, request, 8)
+
     def start(self):
         return self.serve({"t": self.table})
 
@@ -39,12 +45,12 @@ class PiecesTest(nibble_test.TestCase):
         pool = next(m for m in peer.status().methods if m.name == "pool")
         return pool.requests, sum(c.requests for c in pool.codes)
 
-    def see_begun(self, asker, peer):
+    def see_begun(self, asker, peer, request=None):
         """Has `asker` ask until `peer` sees it begun and not answered: a server
         that does one thing at a time cannot be seen so."""
         for _ in range(ROUNDS):
             before, _ = self.pools(peer)
-            asker.send(self.huge)
+            asker.send(request or self.huge)
             begun, answered = wait_for(
                 lambda: next((p for p in [self.pools(peer)] if p[0] > before),
                              None), "it is begun")
@@ -62,6 +68,44 @@ class PiecesTest(nibble_test.TestCase):
         self.assertEqual(huge.shape, (N_IDS // 20, 64))
         numpy.testing.assert_allclose(huge[0], values.sum(axis=0), rtol=1e-4,
                                       atol=1e-4)
+
+    def test_others_are_answered_in_the_middle_of_a_bag(self):
+        """On the one loop that there is; several times, since one reply could
+        come as it ends."""
+        server = self.serve({"t": self.table}, "--loops", "1")
+        asker, peer = self.connect(server), self.connect(server)
+        counts = numpy.bincount(self.ids, minlength=1000) * 3
+        counts += numpy.bincount(self.ids[:LONG_BAG - 3 * N_IDS],
+                                 minlength=1000)
+        rows = block_values(peer.lookup("t", range(1000)))
+        most = 0
+        for _ in range(ROUNDS):
+            self.see_begun(asker, peer, self.long)
+            n = 0
+            while self.pools(peer)[0] > self.pools(peer)[1]:
+                peer.lookup("t", self.ids[:20])
+                n += 1
+            most = max(most, n)
+            block = asker.receive().blocks().blocks[0]
+            numpy.testing.assert_allclose(block_values(block)[0],
+                                          counts @ rows, rtol=1e-2, atol=10)
+            if most > 3:
+                return
+        self.fail("%d replies while a long bag was pooled" % most)
+
+    def test_an_unseen_id_late_in_a_bag(self):
+        table = nibble_test.table(self.rows, "--unseen", "error")
+        server = self.serve({"t": table}, "--loops", "1")
+        asker = self.connect(server)
+        request = pb.PoolRequest()
+        request.features.add(table="t", ids32=self.ids + [1000],
+                             lengths=[N_IDS + 1])
+        asker.send(frame(POOL, request))
+        error = asker.receive().error()
+        self.assertEqual(error.code, NOT_FOUND)
+        self.assertIn("features[0].ids: an id is not in", error.message)
+        asker.send(self.huge)  # as ever
+        self.assertEqual(asker.receive().kind, REPLY)
 
     def test_the_clock_goes_on_behind_a_large_one(self):
         """Nothing happens for longer than a request's deadline: it is counted

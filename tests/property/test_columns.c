@@ -17,6 +17,7 @@
 #include "quant/half.h"
 #include "quant/window.h"
 #include "tests/lib/kernel_checks.h"
+#include "tests/lib/pool_parts.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/run_suite.h"
 
@@ -253,6 +254,7 @@ static void check_bags(const struct fixture *table, uint32_t pooling,
     ck_assert_uint_eq(unseen[0], unseen[1]);
     ck_assert_mem_eq(out[0], out[1], bytes);
     ck_assert_uint_eq(out[0][bytes], 0x5a);
+    pool_parts_check(&table->rows, &pool, out[0], unseen[0], &rng);
     if (dtype == NB_FP32) {
         check_near(table, &pool);
     }

@@ -9,6 +9,7 @@
 
 #include "storage/table/table_reader.h"
 #include "tests/lib/keyed_files.h"
+#include "tests/lib/pool_parts.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/run_suite.h"
 #include "tests/lib/scratch.h"
@@ -211,6 +212,8 @@ static void assert_pooled(const struct nb_pool *by_key,
     ck_assert_int_eq(nb_pool(&dense, by_row, want, &unseen[1]), 0);
     ck_assert_uint_eq(unseen[0], unseen[1]);
     ck_assert_mem_eq(got, want, by_key->n_bags * DIM * sizeof(*got));
+    struct rng rng = {by_key->ids.n};
+    pool_parts_check(table_rows(table), by_key, want, unseen[1], &rng);
     free(got);
     free(want);
 }

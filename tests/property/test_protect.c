@@ -13,6 +13,7 @@
 #include "quant/half.h"
 #include "quant/protect.h"
 #include "tests/lib/kernel_checks.h"
+#include "tests/lib/pool_parts.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/run_suite.h"
 
@@ -263,6 +264,7 @@ static void check_bags(size_t n, size_t n_plain, uint32_t pooling,
     uint64_t unseen;
 
     ck_assert_int_eq(nb_pool(&rows, &pool, got, &unseen), 0);
+    pool_parts_check(&rows, &pool, got, unseen, &rng);
     expect_sums(n_plain, weighted);
     uint64_t absent = 0;
     for (size_t i = 0; i < n; i++) {
@@ -424,6 +426,7 @@ START_TEST(greatest)
     ck_assert_int_eq(nb_pool(&rows, &pool, got, &unseen), 0);
     ck_assert_int_eq(nb_lookup(&rows, &lookup, values, &unseen_rows), 0);
     ck_assert_uint_eq(unseen, unseen_rows);
+    pool_parts_check(&rows, &pool, got, unseen, &rng);
     size_t first = 0;
     for (size_t b = 0; b < N_BAGS; b++) {
         for (uint32_t j = 0; j < dim; j++) {

@@ -17,6 +17,7 @@
 #include "quant/kernel/kernels.h"
 #include "quant/window.h"
 #include "tests/lib/kernel_checks.h"
+#include "tests/lib/pool_parts.h"
 #include "tests/lib/rng.h"
 
 #include "tests/lib/run_suite.h"
@@ -363,6 +364,7 @@ static void check_pool(const struct nb_rows *rows, const struct nb_pool *pool)
 
     ck_assert_int_eq(nb_pool(rows, pool, out, &unseen), 0);
     ck_assert_uint_eq(unseen, count_unseen(&pool->ids));
+    pool_parts_check(rows, pool, out, unseen, &rng);
     for (size_t b = 0; b < pool->n_bags; b++) {
         for (uint32_t j = 0; j < dim; j++) {
             check_value(pool->dtype, b * dim + j,

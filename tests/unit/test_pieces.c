@@ -152,8 +152,9 @@ static size_t put_lookup(size_t at, uint32_t id, uint32_t n_ids,
     return put_message(at, FRAME_METHOD_lookup, id, &request.base);
 }
 
-/* Bags of all lengths, some empty, or few of many ids. */
-static size_t put_pool(size_t at, uint32_t id, uint32_t n_bags)
+/* Bags of all lengths, some empty, or few of many ids, or one of all. */
+static size_t put_pool(size_t at, uint32_t id, uint32_t n_bags,
+                       uint32_t timeout_ms)
 {
     static uint32_t lengths[BAGS];
     Nibble__V1__PoolFeature features[2] = {NIBBLE__V1__POOL_FEATURE__INIT,
@@ -181,14 +182,16 @@ static size_t put_pool(size_t at, uint32_t id, uint32_t n_bags)
     features[1].pooling = NIBBLE__V1__POOLING__MEAN;
     request.n_features = 2;
     request.features = list;
+    request.timeout_ms = timeout_ms;
     return put_message(at, FRAME_METHOD_pool, id, &request.base);
 }
 
 static size_t put_kind(int kind, uint32_t id)
 {
     return kind == 0   ? put_lookup(0, id, IDS, 0)
-           : kind == 1 ? put_pool(0, id, BAGS)
-                       : put_pool(0, id, FEW_BAGS);
+           : kind == 1 ? put_pool(0, id, BAGS, 0)
+           : kind == 2 ? put_pool(0, id, FEW_BAGS, 0)
+                       : put_pool(0, id, 1, 0);
 }
 
 static void expect_frame(const uint8_t **at, uint8_t kind, uint32_t id)
@@ -212,7 +215,7 @@ START_TEST(pieces_give_the_same_bytes)
     size_t n_whole = n_sent;
     memcpy(whole, sent, n_whole);
     close_all();
-    ck_assert_uint_gt(n_whole, 2 * FRAME_HEADER_BYTES + 100);
+    ck_assert_uint_gt(n_whole, 2 * FRAME_HEADER_BYTES + 80);
 
     open_with("", true);
     feed_ping(&session, 7);
@@ -235,6 +238,27 @@ START_TEST(pieces_give_the_same_bytes)
     ck_assert_uint_eq(totals.methods[method].requests, 1);
     ck_assert_uint_eq(totals.methods[method].codes[0], 1);
     ck_assert_uint_eq(totals.unsent_bytes, 0);
+    close_all();
+}
+END_TEST
+
+/* Its plan is kept after the second, and begins as if it were new. */
+START_TEST(a_long_bag_comes_again)
+{
+    setup();
+    size_t n = put_pool(0, 1, 1, 0);
+    for (int i = 0; i < 4; i++) {
+        feed(&session, input, n);
+        ck_assert_uint_gt(finish(), 5);
+        service_end_turn(&fixture_service);
+    }
+    send_all();
+    ck_assert_uint_eq(n_sent % 4, 0);
+    for (size_t i = 1; i < 4; i++) {
+        ck_assert_mem_eq(sent, sent + i * (n_sent / 4), n_sent / 4);
+    }
+    const uint8_t *at = sent;
+    expect_frame(&at, FRAME_REPLY, 1);
     close_all();
 }
 END_TEST
@@ -308,10 +332,11 @@ START_TEST(frames_behind_wait)
 }
 END_TEST
 
+/* In the middle of a bag, too. */
 START_TEST(the_deadline_holds_between_pieces)
 {
     setup();
-    size_t n = put_lookup(0, 1, IDS, 1000);
+    size_t n = _i == 0 ? put_lookup(0, 1, IDS, 1000) : put_pool(0, 1, 1, 1000);
     feed(&session, input, n);
     ck_assert(turns_in_pieces(&session));
     next_turn();
@@ -327,8 +352,8 @@ START_TEST(the_deadline_holds_between_pieces)
     ck_assert_ptr_eq(at, sent + n_sent);
     struct totals totals;
     counters_sum(fixture_service.counters, 1, &totals);
-    ck_assert_uint_eq(
-        totals.methods[METHOD_lookup].codes[RPC_DEADLINE_EXCEEDED], 1);
+    size_t method = _i == 0 ? METHOD_lookup : METHOD_pool;
+    ck_assert_uint_eq(totals.methods[method].codes[RPC_DEADLINE_EXCEEDED], 1);
     close_all();
 }
 END_TEST
@@ -360,7 +385,7 @@ START_TEST(a_switch_leaves_it_its_tables)
     struct catalog *empty;
     setup();
     ck_assert_int_eq(catalog_create(&empty), 0);
-    feed(&session, input, put_pool(0, 1, BAGS));
+    feed(&session, input, put_pool(0, 1, BAGS, 0));
     next_turn();
     service_switch(&fixture_service, empty);
     feed(&other, input, put_lookup(0, 2, 3, 0));
@@ -376,11 +401,12 @@ static Suite *make_suite(void)
 {
     Suite *suite = suite_create("pieces");
     TCase *tcase = tcase_create("pieces");
-    tcase_add_loop_test(tcase, pieces_give_the_same_bytes, 0, 3);
+    tcase_add_loop_test(tcase, pieces_give_the_same_bytes, 0, 4);
+    tcase_add_test(tcase, a_long_bag_comes_again);
     tcase_add_test(tcase, others_are_answered_in_between);
     tcase_add_loop_test(tcase, other_large_ones_wait, 0, 2);
     tcase_add_test(tcase, frames_behind_wait);
-    tcase_add_test(tcase, the_deadline_holds_between_pieces);
+    tcase_add_loop_test(tcase, the_deadline_holds_between_pieces, 0, 2);
     tcase_add_loop_test(tcase, a_peer_that_goes_makes_way, 0, 2);
     tcase_add_test(tcase, a_switch_leaves_it_its_tables);
     suite_add_tcase(suite, tcase);
