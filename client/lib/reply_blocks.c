@@ -11,20 +11,31 @@
 /* Longer ones are not worth keeping: no server of ours sends them. */
 #define OUTLINE_MAX (64u << 10)
 
+/* Grows *array to n elements; false: it is as it was. */
+static bool grow(void **array, size_t n, size_t bytes)
+{
+    void *grown = realloc(*array, n * bytes);
+    if (grown != NULL) {
+        *array = grown;
+    }
+    return grown != NULL;
+}
+
 static int reserve(struct reply_blocks *blocks, size_t n, struct nb_errctx *err)
 {
+    void *given = blocks->blocks;
+    void *known = blocks->known;
+    void *gaps = blocks->gaps;
     if (n <= blocks->capacity) {
         return 0;
     }
-    struct nb_block *grown = realloc(blocks->blocks, n * sizeof(*grown));
-    if (grown != NULL) {
-        blocks->blocks = grown;
-    }
-    size_t *gaps = realloc(blocks->gaps, n * sizeof(*gaps));
-    if (gaps != NULL) {
-        blocks->gaps = gaps;
-    }
-    if (grown == NULL || gaps == NULL) {
+    bool grown = grow(&given, n, sizeof(*blocks->blocks)) &&
+                 grow(&known, n, sizeof(*blocks->known)) &&
+                 grow(&gaps, n, sizeof(*blocks->gaps));
+    blocks->blocks = given;
+    blocks->known = known;
+    blocks->gaps = gaps;
+    if (!grown) {
         return nb_fail(err, NB_ERR_NOMEM, "reply of %zu blocks", n);
     }
     blocks->capacity = n;
@@ -122,9 +133,9 @@ static void remember(struct reply_blocks *blocks, const uint8_t *body,
 {
     size_t bytes = body_bytes;
     for (size_t i = 0; i < blocks->n_blocks; i++) {
-        bytes -= values_bytes(&blocks->blocks[i]);
+        bytes -= values_bytes(&blocks->known[i]);
     }
-    if (bytes > OUTLINE_MAX) {
+    if (bytes == 0 || bytes > OUTLINE_MAX) {
         return;
     }
     if (bytes > blocks->outline_capacity) {
@@ -138,11 +149,11 @@ static void remember(struct reply_blocks *blocks, const uint8_t *body,
     uint8_t *to = blocks->outline;
     const uint8_t *from = body;
     for (size_t i = 0; i < blocks->n_blocks; i++) {
-        const uint8_t *values = blocks->blocks[i].values;
+        const uint8_t *values = blocks->known[i].values;
         blocks->gaps[i] = (size_t)(values - from);
         memcpy(to, from, blocks->gaps[i]);
         to += blocks->gaps[i];
-        from = values + values_bytes(&blocks->blocks[i]);
+        from = values + values_bytes(&blocks->known[i]);
     }
     memcpy(to, from, (size_t)(body + body_bytes - from));
     blocks->body_bytes = body_bytes;
@@ -164,8 +175,8 @@ static bool is_like_last(struct reply_blocks *blocks, const uint8_t *body,
         }
         seen += gap;
         at += gap;
-        blocks->blocks[i].values = at;
-        at += values_bytes(&blocks->blocks[i]);
+        blocks->known[i].values = at;
+        at += values_bytes(&blocks->known[i]);
     }
     return memcmp(at, seen, (size_t)(body + body_bytes - at)) == 0;
 }
@@ -188,7 +199,7 @@ static int parse(struct reply_blocks *blocks, const void *body,
     rv = reserve(blocks, reader.n_blocks, err);
     for (size_t i = 0; rv == 0 && i < reader.n_blocks; i++) {
         struct block_view view;
-        struct nb_block *block = &blocks->blocks[i];
+        struct nb_block *block = &blocks->known[i];
         rv = blocks_next(&reader, &view, err);
         if (rv != 1) {
             return rv < 0 ? rv
@@ -219,7 +230,7 @@ static int check_known(const struct reply_blocks *blocks,
     }
     int rv = 0;
     for (size_t i = 0; rv == 0 && i < blocks->n_blocks; i++) {
-        rv = check_block(&blocks->blocks[i], request, pool, i, err);
+        rv = check_block(&blocks->known[i], request, pool, i, err);
     }
     return rv;
 }
@@ -232,6 +243,9 @@ int reply_blocks_read(struct reply_blocks *blocks, const void *body,
                  ? check_known(blocks, request, pool, err)
                  : parse(blocks, body, body_bytes, request, pool, err);
     if (rv == 0) {
+        for (size_t i = 0; i < blocks->n_blocks; i++) {
+            blocks->blocks[i] = blocks->known[i];
+        }
         *reply = (struct nb_reply){.version = blocks->version,
                                    .blocks = blocks->blocks,
                                    .n_blocks = blocks->n_blocks};
@@ -242,6 +256,7 @@ int reply_blocks_read(struct reply_blocks *blocks, const void *body,
 void reply_blocks_fini(struct reply_blocks *blocks)
 {
     free(blocks->blocks);
+    free(blocks->known);
     free(blocks->gaps);
     free(blocks->outline);
     *blocks = (struct reply_blocks){0};

@@ -16,8 +16,9 @@
  * what was read: a body that differs from the last one in nothing but values,
  * as the replies to requests of one shape do, is not parsed again. */
 struct reply_blocks {
-    struct nb_block *blocks;
-    size_t *gaps; /* before the values of each block */
+    struct nb_block *blocks; /* handed out, and the caller's to change */
+    struct nb_block *known;  /* of the last body, as they were read */
+    size_t *gaps;            /* before the values of each block */
     size_t capacity;
     uint8_t *outline; /* every byte of the last body but its values */
     size_t outline_capacity;

@@ -53,10 +53,13 @@ static void place(struct reply_blocks *blocks, const struct nb_reply *reply)
             .targets = i < 2 ? &to : NULL,
             .matrix = i < 2 ? NULL : &to,
         };
-        struct nb_block first = blocks->blocks[0];
+        const struct nb_block first = blocks->blocks[0];
         struct nb_errctx err;
-        (void)reply_place(&first, reply->n_blocks, 0, &target,
+        (void)reply_place(blocks->blocks, reply->n_blocks, 0, &target,
                           i % 2 == 0 ? &params : NULL, &err);
+        if (i < 3) {
+            blocks->blocks[0] = first;
+        } /* else the next read finds it placed */
     }
     free(memory);
 }

@@ -212,8 +212,13 @@ static void same_outcome(const uint8_t *body, size_t bytes,
             ck_assert_uint_eq(a->dim, b->dim);
             ck_assert_uint_eq(a->row_bytes, b->row_bytes);
             ck_assert_uint_eq(a->unseen, b->unseen);
+            ck_assert_uint_eq(a->dtype, b->dtype);
+            ck_assert_uint_eq(a->format.codec, b->format.codec);
+            ck_assert_uint_eq(a->params, b->params);
             ck_assert_ptr_eq(a->values, b->values);
         }
+        /* What was handed out is not what was kept. */
+        memset(blocks.blocks, 0x5a, reply.n_blocks * sizeof(blocks.blocks[0]));
     }
     reply_blocks_fini(&fresh);
 }
@@ -253,6 +258,49 @@ START_TEST(replies_after_another)
 }
 END_TEST
 
+START_TEST(packed_replies_after_another)
+{
+    const struct block_head heads[] = {
+        {.rows = 3,
+         .dim = 8,
+         .dtype = NB_PACKED,
+         .row_bytes = 8,
+         .codec = 1,
+         .params = 7},
+        {.rows = 3, .dim = 8, .dtype = NB_PACKED, .row_bytes = 8, .codec = 1},
+    };
+    const struct nb_feature pair[] = {features[0], features[0]};
+    const struct nb_request request = {
+        .features = pair, .n_features = 2, .dtype = NB_PACKED};
+    size_t bytes;
+    uint8_t *body = encode(heads, 2, 0, &bytes);
+    struct nb_reply reply;
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(reply_blocks_read(&blocks, body, bytes, &request,
+                                           false, &reply, NULL),
+                         0);
+        ck_assert_uint_eq(reply.blocks[0].dtype, NB_PACKED);
+        ck_assert_uint_eq(reply.blocks[0].params, 7);
+        ck_assert_uint_eq(reply.blocks[1].row_bytes, 8);
+        memset(blocks.blocks, 0x5a, 2 * sizeof(blocks.blocks[0]));
+    }
+    free(body);
+}
+END_TEST
+
+/* No features, no bytes. */
+START_TEST(nothing_for_nothing)
+{
+    const struct nb_request request = {.features = features};
+    struct nb_reply reply;
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(
+            reply_blocks_read(&blocks, "", 0, &request, true, &reply, NULL), 0);
+        ck_assert_uint_eq(reply.n_blocks, 0);
+    }
+}
+END_TEST
+
 /* One block of the shape is one comparison, wherever the body stands. */
 START_TEST(replies_of_one_shape)
 {
@@ -289,6 +337,8 @@ static Suite *make_suite(void)
                         (int)(sizeof(unfit) / sizeof(unfit[0])));
     tcase_add_test(tcase, codecs_to_come);
     tcase_add_test(tcase, replies_after_another);
+    tcase_add_test(tcase, packed_replies_after_another);
+    tcase_add_test(tcase, nothing_for_nothing);
     tcase_add_test(tcase, replies_of_one_shape);
     suite_add_tcase(suite, tcase);
     return suite;
