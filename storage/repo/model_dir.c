@@ -193,6 +193,16 @@ bool model_dir_lacks(const struct model_dir *dir, uint64_t version)
     return dir_has_dir(dir->fd, name, &is_dir) == 0 && !is_dir;
 }
 
+int model_dir_has_name(const struct model_dir *dir, uint64_t version, bool *has,
+                       struct nb_errctx *err)
+{
+    char name[32];
+    struct stat stat;
+    snprintf(name, sizeof(name), "%" PRIu64, version);
+    *has = fstatat(dir->fd, name, &stat, AT_SYMLINK_NOFOLLOW) == 0;
+    return *has || errno == ENOENT ? 0 : fail_at(dir, -errno, name, err);
+}
+
 int model_dir_join(const struct model_dir *dir, const char *name, char **path,
                    struct nb_errctx *err)
 {

@@ -55,6 +55,10 @@ bool version_list_has(const struct version_list *list, uint64_t version);
  * is asked of one version after the other. */
 bool model_dir_lacks(const struct model_dir *dir, uint64_t version);
 
+/* Does anything, a version or not, have that version's name? -errno. */
+int model_dir_has_name(const struct model_dir *dir, uint64_t version, bool *has,
+                       struct nb_errctx *err);
+
 /* The pinned version; 0: none is. -errno, NB_ERR_FORMAT (SERVING holds no
  * version), NB_ERR_UNSUPPORTED (it is no regular file). */
 int model_dir_pinned(const struct model_dir *dir, uint64_t *version,

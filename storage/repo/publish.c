@@ -281,54 +281,80 @@ static int write_manifest(struct publishing *publishing)
 
 /* ---- the number ---------------------------------------------------------- */
 
-/* The version to become; versions only grow where it is ours to choose. */
-static int choose_version(const struct publishing *publishing,
-                          const struct version_list *list, uint64_t *version)
+/* The least number from *version on whose name nothing has: a file, or a link,
+ * may stand where it would. */
+static int step_over(const struct publishing *publishing, uint64_t *version)
 {
-    uint64_t wanted = publishing->options->version;
-    if (wanted != 0 && version_list_has(list, wanted)) {
+    bool taken;
+    int rv;
+    do {
+        rv = model_dir_has_name(&publishing->dir, *version, &taken,
+                                publishing->err);
+    } while (rv == 0 && taken && checked_add(*version, 1, version));
+    return rv == 0 && taken ? NB_ERR_TOO_LARGE : rv;
+}
+
+/* Versions only grow where it is ours to choose. */
+static int choose_next(const struct publishing *publishing,
+                       const struct version_list *list, uint64_t *version)
+{
+    uint64_t highest = list->n > 0 ? list->versions[list->n - 1] : 0;
+    int rv = checked_add(highest, 1, version) ? step_over(publishing, version)
+                                              : NB_ERR_TOO_LARGE;
+    return rv != NB_ERR_TOO_LARGE ? rv
+                                  : nb_fail(publishing->err, rv,
+                                            "%s: no version is above %" PRIu64,
+                                            publishing->dir.path, highest);
+}
+
+static int check_wanted(const struct publishing *publishing,
+                        const struct version_list *list, uint64_t wanted)
+{
+    bool taken;
+    if (version_list_has(list, wanted)) {
         return nb_fail(publishing->err, -EEXIST,
                        "%s: version %" PRIu64 " is there already",
                        publishing->dir.path, wanted);
     }
-    uint64_t highest = list->n > 0 ? list->versions[list->n - 1] : 0;
-    if (wanted == 0 && !checked_add(highest, 1, &wanted)) {
-        return nb_fail(publishing->err, NB_ERR_TOO_LARGE,
-                       "%s: no version is above %" PRIu64, publishing->dir.path,
-                       highest);
-    }
-    *version = wanted;
-    return 0;
+    int rv =
+        model_dir_has_name(&publishing->dir, wanted, &taken, publishing->err);
+    return rv != 0 || !taken
+               ? rv
+               : nb_fail(publishing->err, -EEXIST,
+                         "%s/%" PRIu64 ": is there, and is no version",
+                         publishing->dir.path, wanted);
 }
 
+/* The version to become. */
 static int list_and_choose(const struct publishing *publishing,
                            uint64_t *version)
 {
+    uint64_t chosen = publishing->options->version;
     struct version_list list;
     int rv = model_dir_versions(&publishing->dir, &list, publishing->err);
+    if (rv != 0) {
+        return rv;
+    }
+    rv = chosen != 0 ? check_wanted(publishing, &list, chosen)
+                     : choose_next(publishing, &list, &chosen);
+    version_list_fini(&list);
     if (rv == 0) {
-        rv = choose_version(publishing, &list, version);
-        version_list_fini(&list);
+        *version = chosen;
     }
     return rv;
 }
 
-/* A file, or a link, may stand where the next number would. */
 static int commit(struct publishing *publishing)
 {
     uint64_t version = 0;
     int rv = list_and_choose(publishing, &version);
-    while (rv == 0) {
-        rv = model_stage_commit(&publishing->dir, &publishing->stage, version,
-                                publishing->err);
-        if (publishing->stage.name[0] == '\0') {
-            publishing->report->version = version;
-        }
-        if (rv != -EEXIST || publishing->options->version != 0 ||
-            !checked_add(version, 1, &version)) {
-            break;
-        }
-        rv = 0;
+    if (rv != 0) {
+        return rv;
+    }
+    rv = model_stage_commit(&publishing->dir, &publishing->stage, version,
+                            publishing->err);
+    if (publishing->stage.name[0] == '\0') {
+        publishing->report->version = version;
     }
     return rv;
 }

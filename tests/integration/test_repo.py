@@ -90,6 +90,23 @@ class RepoTest(RepoCase):
                 os.chmod(path, 0o755)
         self.publish(1, "--dry-run")
 
+    def test_dry_run_where_the_number_is_taken(self):
+        """By what is no version: the plan is what publishing does."""
+        table = "t=" + self.tables[0]
+        self.publish(0)
+        with open(self.path(2), "w"):
+            pass
+        os.symlink("nowhere", self.path(3))
+        for version in ("2", "3"):
+            for options in ((), ("--dry-run",)):
+                self.publish_fails("--version", version, *options, table,
+                                   words=[self.path(version) +
+                                          ": is there, and is no version"])
+        plan = self.publish(1, "--dry-run", "--keep", "1")
+        self.assertEqual((plan["version"], plan["deleted"]), (4, [1]))
+        done = self.publish(1, "--keep", "1")
+        self.assertEqual((done["version"], done["deleted"]), (4, [1]))
+
     def test_publish_refusals(self):
         good = "t=" + self.tables[0]
         bad = scratch_path(".nbt")

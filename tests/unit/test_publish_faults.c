@@ -54,7 +54,8 @@ static const struct {
     {FAULT_RENAME, EIO, true},    {FAULT_MKDIR, EACCES, false},
     {FAULT_MKDIR, ENOSPC, true},  {FAULT_LOCK, ENOLCK, false},
     {FAULT_LOCK, ENOLCK, true},   {FAULT_STAT, EIO, false},
-    {FAULT_STAT, EIO, true},
+    {FAULT_STAT, EIO, true},      {FAULT_LIST, EIO, false},
+    {FAULT_LIST, EIO, true},
 };
 #define N_FAULTS (int)(sizeof(faults) / sizeof(faults[0]))
 
