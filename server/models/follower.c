@@ -295,24 +295,38 @@ void follower_stop(struct follower *follower)
 
 /* ---- the beginning ------------------------------------------------------- */
 
-/* --model is an order: at the start, it can be seen by whoever gave it. */
+static int check_model(const struct follower *follower, const char *model,
+                       struct nb_errctx *err)
+{
+    const struct catalog_entry *entry = catalog_find(follower->catalog, model);
+    if (entry == NULL) {
+        return nb_fail(err, NB_ERR_NOT_FOUND,
+                       "model %.128s: %.100s has no version of it", model,
+                       follower->options->repo);
+    }
+    return catalog_entry_is_served(entry)
+               ? 0
+               : nb_fail(err, NB_ERR_NOT_FOUND, "model %.128s: %s", model,
+                         entry->reload.reason);
+}
+
+/* --model is an order: at the start, it can be seen by whoever gave it. The
+ * caller tells the last that fails, those before it are told here. */
 static int check_named(const struct follower *follower, struct nb_errctx *err)
 {
     const struct option_list *named = &follower->options->models;
+    struct nb_errctx why = {""};
+    struct log_text reason;
     for (size_t i = 0; i < named->n; i++) {
-        const struct catalog_entry *entry =
-            catalog_find(follower->catalog, named->items[i]);
-        if (entry == NULL) {
-            return nb_fail(err, NB_ERR_NOT_FOUND,
-                           "model %.128s: %.100s has no version of it",
-                           named->items[i], follower->options->repo);
-        }
-        if (!catalog_entry_is_served(entry)) {
-            return nb_fail(err, NB_ERR_NOT_FOUND, "model %.128s: %s",
-                           named->items[i], entry->reload.reason);
+        struct nb_errctx before = why;
+        if (check_model(follower, named->items[i], &why) != 0 &&
+            before.text[0] != '\0') {
+            log_error("reload-failed", "reason=%s",
+                      log_quote(before.text, &reason));
         }
     }
-    return 0;
+    return why.text[0] == '\0' ? 0
+                               : nb_fail(err, NB_ERR_NOT_FOUND, "%s", why.text);
 }
 
 static int init(struct follower *follower)

@@ -29,8 +29,9 @@ typedef void follower_apply_fn(void *arg, struct catalog *catalog);
 
 /*
  * Loads what --repo holds, here and at full speed. A model that --model names
- * must load; of a repository that is served whole, models that do not are
- * logged and may load later, and there may be none yet. Versions that are given
+ * must load: of several that do not, the last is the error, and the others are
+ * logged. Of a repository that is served whole, models that do not are logged
+ * and may load later, and there may be none yet. Versions that are given
  * up are freed by `reaper`. Errors of model_repo_models() and of loading.
  */
 int follower_create(const struct options *options, unsigned n_loops,

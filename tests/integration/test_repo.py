@@ -287,6 +287,17 @@ class RepoTest(RepoCase):
         done = run(NIBBLED, "--repo", self.repo, "--model", "d", "--listen",
                    "127.0.0.1:0", check=False)
         self.assertEqual(done.stderr.count("\n"), 1, done.stderr)  # told once
+        os.mkdir(self.path(model="e"))
+        done = run(NIBBLED, "--repo", self.repo, "--model", "d", "--model",
+                   "a", "--model", "e", "--model", "f", "--listen",
+                   "127.0.0.1:0", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(len(done.stderr.splitlines()), 3, done.stderr)
+        for line, model, reason in zip(
+                done.stderr.splitlines(), "def",
+                ("No such file", "has no version", "No such file")):
+            self.assertIn("model %s: " % model, line)
+            self.assertIn(reason, line)
 
     def test_a_pin_is_served(self):
         for i in range(3):
