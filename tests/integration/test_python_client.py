@@ -3,12 +3,15 @@
 """The Python package against the real server, and against one that lies."""
 
 import contextlib
+import importlib.util
 import io
+import json
 import os
 import re
 import socket
 import sys
 import threading
+import unittest
 
 import numpy
 
@@ -102,6 +105,71 @@ class Served(nibble_test.TestCase):
         self.assertEqual({t["name"]: t["dim"] for t in model["tables"]},
                          {"words": 12, "other": 4})
 
+    def test_status_has_every_name_and_numbers(self):
+        status = self.client.status()
+        self.assertEqual(set(status), {f.name for f in
+                                       pb.StatusReply.DESCRIPTOR.fields})
+        self.assertIs(type(status["connections_accepted"]), int)
+        self.assertEqual(status["connections_refused"], 0)
+        self.assertIs(status["draining"], False)
+        self.assertIsNone(status["params"])
+        self.assertTrue(all(type(n) is int
+                            for n in status["duration_bounds_ns"]))
+        model, = status["models"]
+        self.assertEqual(model["loaded"], [1])
+        self.assertEqual({t["name"]: (t["rows"], t["unseen"])
+                          for t in model["tables"]},
+                         {"words": (50, 0), "other": (9, 0)})
+        json.dumps(status)
+
+    def test_weights_in_lists_like_the_bags(self):
+        bags = [[1, 2], [], [3]]
+        flat = self.client.pool("words", bags, weights=[2, -1, 0.5])
+        for weights in ([[2, -1], [], [0.5]],
+                        [numpy.array([2, -1]), numpy.array([]), (0.5,)]):
+            self.assertTrue(numpy.array_equal(
+                flat, self.client.pool("words", bags, weights=weights)))
+        for wrong in ([[2], [-1], [0.5]], [[2, -1], [], 0.5],
+                      [[2, -1], [0.5]]):
+            with self.assertRaisesRegex(ValueError, "'words'.*as the bags"):
+                self.client.pool("words", bags, weights=wrong)
+
+    def test_bags_that_are_one_list(self):
+        for wrong in ([1, 2, 3], numpy.array([1, 2]), ["12"], [[1], 2]):
+            with self.assertRaisesRegex(ValueError, r"bags are a list of "
+                                        r"lists of ids, or .*\(ids, lengths"):
+                self.client.pool("words", wrong)
+
+    def test_errors_name_the_address(self):
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            address = "127.0.0.1:%d" % unused.getsockname()[1]
+            with self.assertRaises(ConnectionRefusedError) as caught:
+                nibble_client.Client(address).ping()
+            self.assertIn(address + ": no connection", str(caught.exception))
+        address = "unix:" + nibble_test.scratch_path(".sock")
+        with self.assertRaises(FileNotFoundError) as caught:
+            nibble_client.Client(address).ping()
+        self.assertIn(address + ": no connection", str(caught.exception))
+        with self.assertRaises(OSError) as caught:
+            nibble_client.Client("no.such.invalid:1").ping()
+        self.assertIn("no.such.invalid:1: no connection",
+                      str(caught.exception))
+
+    @unittest.skipUnless(importlib.util.find_spec("xxhash"), "no xxhash")
+    def test_words(self):
+        source = nibble_test.scratch_path(".txt")
+        with open(source, "w", encoding="utf-8") as file:
+            file.write("the 1 2\n\u00e9t\u00e9 3 4\n")
+        path = nibble_test.scratch_path(".nbt")
+        nibble_test.nibble("quantize", "--input", source, "--output", path,
+                           "--keys", "text", "--codec", "fp32")
+        server = self.serve({"t": path})
+        with nibble_client.Client(server.address) as client:
+            ids = nibble_client.word_ids(["\u00e9t\u00e9", b"the"])
+            self.assertEqual(client.lookup("t", ids).tolist(),
+                             [[3, 4], [1, 2]])
+
     def test_unix_socket(self):
         with nibble_client.Client(self.server.addresses[1]) as client:
             self.assertEqual(client.lookup("words", [1]).shape, (1, 12))
@@ -116,7 +184,7 @@ class Served(nibble_test.TestCase):
             self.client.lookup("words", [1], version=7)
         self.client.ping()
         connections = self.client.status()["connections_accepted"]
-        self.assertEqual(int(connections), 1)
+        self.assertEqual(connections, 1)
 
     def test_what_is_not_sent(self):
         for wrong in (lambda c: c.lookup("words", [-1]),
@@ -177,6 +245,7 @@ class Page(nibble_test.TestCase):
     def test_one_version(self):
         with open("client/python/pyproject.toml", encoding="utf-8") as file:
             stated, = re.findall(r'(?m)^version = "(.*)"$', file.read())
+        self.assertEqual(nibble_client.__version__, stated)
         printed = nibble_test.nibble("--version").stdout
         self.assertTrue(printed.startswith("nibble %s," % stated), printed)
 
@@ -244,8 +313,9 @@ class Lies(nibble_test.TestCase):
                  {"kind": nibble_test.ERROR, "request_id": 0})):
             client = self.lies(body, **header)
             with self.assertRaises(nibble_client.ProtocolError,
-                                   msg=(body, header)):
+                                   msg=(body, header)) as caught:
                 client.lookup("t", [1])
+            self.assertIn("127.0.0.1:", str(caught.exception))
             self.assertIsNone(client._socket)
 
     def test_streams_that_end_or_are_none(self):
@@ -266,9 +336,11 @@ class Lies(nibble_test.TestCase):
 
     def test_silence(self):
         client = self.answer(lambda _: None, timeout=0.1)
-        with self.assertRaises(TimeoutError):
+        with self.assertRaises(TimeoutError) as caught:
             client.lookup("t", [1])
         self.assertIsNone(client._socket)
+        self.assertRegex(str(caught.exception),
+                         r"127\.0\.0\.1:\d+: no reply within 0\.1 s")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@
 
 from .client import Client
 from .errors import ProtocolError, RemoteError
-from .features import Block, LookupFeature, PoolFeature, Reply
+from .features import Block, LookupFeature, PoolFeature, Reply, word_ids
 
 __all__ = ["Block", "Client", "LookupFeature", "PoolFeature", "ProtocolError",
-           "RemoteError", "Reply"]
+           "RemoteError", "Reply", "word_ids"]
+
+__version__ = "0.1.0"

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A connection to a server: one request at a time, by one thread."""
 
+import collections.abc
 import itertools
 import socket
 import struct
 import time
 
-from google.protobuf import json_format, message as protobuf_message
+from google.protobuf import message as protobuf_message
 
 from . import nibble_pb2 as pb
 from .errors import ProtocolError, RemoteError
@@ -33,13 +34,31 @@ def _split(address):
     return host, int(port)
 
 
+def _plain(value):
+    """Every field of a message by its name, also those that are 0 or empty;
+    None for a message in it that is not there."""
+    if isinstance(value, protobuf_message.Message):
+        there = {field.name for field, _ in value.ListFields()}
+        plain = {}
+        for field in value.DESCRIPTOR.fields:
+            part = getattr(value, field.name)
+            absent = (isinstance(part, protobuf_message.Message) and
+                      field.name not in there)
+            plain[field.name] = None if absent else _plain(part)
+        return plain
+    if isinstance(value, collections.abc.MutableSequence):
+        return [_plain(one) for one in value]
+    return value
+
+
 class Client:
     """Connects with the first call, and again after a connection was lost.
 
     address is "HOST:PORT", "[IPV6]:PORT" or "unix:PATH"; timeout, which may be
     set between calls, is in seconds, of a whole call, and told to the server.
     Calls raise RemoteError if the server refuses them,
-    TimeoutError, OSError, or ProtocolError; ValueError if nothing was sent.
+    TimeoutError, OSError, or ProtocolError, which name the address; ValueError
+    if nothing was sent.
     """
 
     def __init__(self, address, timeout=30.0, max_reply_bytes=256 << 20):
@@ -49,6 +68,7 @@ class Client:
         self.timeout = timeout
         self._max_reply_bytes = max_reply_bytes
         self._socket = None
+        self._awaited = "connection"  # told in errors
         self._ids = itertools.count()  # 0 is no request's id: 1 is added
 
     def close(self):
@@ -92,11 +112,10 @@ class Client:
         return self._blocks(_POOL, request, rows, dtype)
 
     def status(self):
-        """What the server serves and how busy it is, as a dict that has the
-        names of nibble.v1.StatusReply."""
-        reply = self._call(_STATUS, pb.StatusRequest(), pb.StatusReply)
-        return json_format.MessageToDict(
-            reply, preserving_proto_field_name=True)
+        """What the server serves and how busy it is, as a dict that has every
+        name of nibble.v1.StatusReply: numbers as int, lists as list, None for
+        a message that is not there."""
+        return _plain(self._call(_STATUS, pb.StatusRequest(), pb.StatusReply))
 
     def ping(self):
         """Returns if the server answers."""
@@ -111,9 +130,9 @@ class Client:
         reply = self._call(method, request, pb.BlocksReply)
         try:
             return read_reply(reply, rows, dtype)
-        except ProtocolError:
+        except ProtocolError as error:
             self.close()
-            raise
+            raise ProtocolError("%s: %s" % (self._address, error)) from error
 
     def _call(self, method, request, reply_type):
         try:
@@ -126,15 +145,34 @@ class Client:
             raise
         except protobuf_message.DecodeError as error:
             self.close()
-            raise ProtocolError("malformed reply: %s" % error) from error
+            raise ProtocolError("%s: malformed reply: %s" %
+                                (self._address, error)) from error
+        except OSError as error:
+            self.close()
+            raise self._named(error) from error
+        except ProtocolError as error:
+            self.close()
+            raise ProtocolError("%s: %s" % (self._address, error)) from error
         except BaseException:
             # Whatever else: a late reply must not be taken for the next one.
             self.close()
             raise
 
+    def _named(self, error):
+        """The same error, saying where it was and what was waited for."""
+        if isinstance(error, TimeoutError):
+            what = "no %s within %g s" % (self._awaited, self.timeout)
+        else:
+            what = "no %s: %s" % (self._awaited, error.strerror or error)
+        said = "%s: %s" % (self._address, what)
+        return (type(error)(said) if error.errno is None else
+                type(error)(error.errno, said))
+
     def _exchange(self, method, body):
         deadline = time.monotonic() + self.timeout
+        self._awaited = "connection"
         self._connect(deadline)
+        self._awaited = "reply"
         request_id = next(self._ids) % 0xffffffff + 1
         header = _HEADER.pack(_MAGIC, _REQUEST, 0, method, request_id,
                               len(body))
@@ -171,7 +209,7 @@ class Client:
     def _wait_until(self, deadline):
         left = deadline - time.monotonic()
         if left <= 0:
-            raise TimeoutError("no reply within %g s" % self.timeout)
+            raise TimeoutError
         self._socket.settimeout(left)
 
     def _read(self, n, deadline):

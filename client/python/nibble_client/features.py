@@ -3,6 +3,7 @@
 """Requests and replies as NumPy has them."""
 
 import collections
+import collections.abc
 import operator
 from typing import NamedTuple
 
@@ -27,7 +28,8 @@ class LookupFeature(NamedTuple):
 
 class PoolFeature(NamedTuple):
     """Bags of a table. bags is a list of lists of ids, or a pair (ids, lengths)
-    of arrays, as in a jagged tensor; weights is one number an id."""
+    of arrays, as in a jagged tensor; weights is one number an id, flat or in
+    lists like the bags."""
     table: str
     bags: object
     weights: object = None
@@ -57,6 +59,15 @@ def _not_integers(table):
     return ValueError("table %r: ids are not a list of integers" % table)
 
 
+def word_ids(words):
+    """The ids of words in a table made with --keys text: XXH3-64 (seed 0) of
+    a word's bytes, in UTF-8 if it is a str. Needs the package xxhash."""
+    import xxhash  # no other call needs it
+    return numpy.array([xxhash.xxh3_64_intdigest(
+        word.encode() if isinstance(word, str) else word) for word in words],
+        numpy.uint64)
+
+
 def _as_ids(ids, table):
     """A flat array of uint64."""
     if not isinstance(ids, numpy.ndarray) or ids.dtype == object:
@@ -74,6 +85,29 @@ def _as_ids(ids, table):
     return ids.astype(numpy.uint64)
 
 
+def _is_list(bag):
+    return isinstance(bag, collections.abc.Iterable) and \
+        not isinstance(bag, (str, bytes)) and numpy.ndim(bag) != 0
+
+
+def _as_weights(weights, lengths, table):
+    """A flat array of as many as there are ids."""
+    if not isinstance(weights, numpy.ndarray):
+        weights = list(weights)
+        nested = [part for part in weights if _is_list(part)]
+        if nested:
+            got = [len(part) if _is_list(part) else 1 for part in weights]
+            if len(nested) != len(weights) or got != lengths.tolist():
+                raise ValueError("table %r: lists of weights are not as long "
+                                 "as the bags" % table)
+            weights = [weight for part in weights for weight in part]
+    weights = numpy.asarray(weights, numpy.float32)
+    if weights.shape != (int(lengths.sum()),):
+        raise ValueError("table %r: %d weights for %d ids" %
+                         (table, weights.size, int(lengths.sum())))
+    return weights
+
+
 def _as_bags(bags, table):
     """(ids, lengths)"""
     # Two lists in a tuple are two bags.
@@ -82,6 +116,9 @@ def _as_bags(bags, table):
         ids = _as_ids(bags[0], table)
         lengths = _as_ids(bags[1], table)
     else:
+        if not all(_is_list(bag) for bag in bags):
+            raise ValueError("table %r: bags are a list of lists of ids, or "
+                             "a pair (ids, lengths) of arrays" % table)
         parts = [_as_ids(bag, table) for bag in bags]
         ids = numpy.concatenate(parts or [_as_ids([], table)])
         lengths = numpy.array([len(part) for part in parts], numpy.uint64)
@@ -127,10 +164,7 @@ def pool_request(features, dtype, model, version, timeout_ms):
             pooling=_choice(MODES, feature.mode, "mode"))
         _put_ids(message, ids)
         if feature.weights is not None:
-            weights = numpy.asarray(feature.weights, numpy.float32)
-            if weights.shape != ids.shape:
-                raise ValueError("table %r: %d weights for %d ids" %
-                                 (feature.table, weights.size, len(ids)))
+            weights = _as_weights(feature.weights, lengths, feature.table)
             message.weights.extend(weights.tolist())
         rows.append(len(lengths))
     return request, rows
