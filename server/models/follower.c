@@ -15,6 +15,7 @@
 #include "server/models/follower.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -370,7 +371,7 @@ int follower_create(const struct options *options, unsigned n_loops,
         .must_load = options->models.n > 0,
         .keep_bytes = options->keep_memory_bytes != 0
                           ? options->keep_memory_bytes
-                          : memory_limit(),
+                          : memory_limit(MEMORY_GROUPS, MEMORY_GROUPS_ROOT),
         .load = {.verify = options_verify(options),
                  .residency = &options->residency,
                  .n_loops = n_loops,
@@ -387,6 +388,7 @@ int follower_create(const struct options *options, unsigned n_loops,
         follower_destroy(created);
         return rv;
     }
+    log_info("keep-memory", "bytes=%" PRIu64, created->reload.keep_bytes);
     *follower = created;
     return 0;
 }

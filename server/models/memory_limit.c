@@ -10,9 +10,7 @@
 #include <string.h>
 #include <uv.h>
 
-#define GROUPS      "/proc/self/cgroup"
-#define GROUPS_ROOT "/sys/fs/cgroup"
-#define GROUP_LINE  "0::" /* of v2, before the path */
+#define GROUP_LINE "0::" /* of v2, before the path */
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -78,10 +76,10 @@ uint64_t memory_limit_of_groups(const char *groups, const char *root)
     return limit;
 }
 
-uint64_t memory_limit(void)
+uint64_t memory_limit(const char *groups, const char *root)
 {
-    uint64_t limit = least(uv_get_total_memory(),
-                           memory_limit_of_groups(GROUPS, GROUPS_ROOT));
+    uint64_t limit =
+        least(uv_get_total_memory(), memory_limit_of_groups(groups, root));
     /* libuv knows groups of v1 only, before 1.45. 0: none. */
     uint64_t constrained = uv_get_constrained_memory();
     return constrained != 0 ? least(limit, constrained) : limit;

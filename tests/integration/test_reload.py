@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -13,6 +14,22 @@ from nibble_test import (LOOKUP, NOT_FOUND, UNAVAILABLE, frame, nibble,
                          scratch_path, wait_for)
 from proto import nibble_pb2 as pb
 from repo_case import RepoCase, damage
+
+
+def memory_bounds():
+    """Bytes that the machine has, and that control groups (v2) allow."""
+    with open("/proc/meminfo") as file:
+        yield int(re.search(r"MemTotal: *(\d+) kB", file.read()).group(1)) << 10
+    with open("/proc/self/cgroup") as file:
+        group = re.search(r"^0::/(.*)$", file.read(), re.M)
+    names = group.group(1).split("/") if group else []
+    for n in range(len(names) + 1):
+        for limit in ("memory.max", "memory.high"):
+            path = os.path.join("/sys/fs/cgroup", *names[:n], limit)
+            if os.path.exists(path):
+                with open(path) as file:
+                    text = file.read().strip()
+                yield int(text) if text != "max" else 1 << 64
 
 
 class ReloadTest(RepoCase):
@@ -86,6 +103,18 @@ class ReloadTest(RepoCase):
         self.publish(1)
         self.assertEqual(list(self.await_version(2).loaded), [2])
         self.assert_error(self.ask(1), NOT_FOUND, "version: 1 is not loaded")
+
+    def test_memory_is_bounded_by_the_machine(self):
+        """And by the control groups; an option says otherwise."""
+        self.publish(0)
+        bound = min(memory_bounds())
+        for options, least, most in (((), 1, bound),
+                                     (("--keep-memory", "3"), 3, 3)):
+            self.start(*options)
+            bytes_kept = int(re.search(r"event=keep-memory bytes=(\d+)\n",
+                                       self.server.log()).group(1))
+            self.assertLessEqual(least, bytes_kept)
+            self.assertLessEqual(bytes_kept, most)
 
     def test_pipelined_requests_for_two_versions(self):
         self.publish(0)

@@ -96,10 +96,17 @@ START_TEST(what_cannot_be_read)
 }
 END_TEST
 
-START_TEST(never_above_the_machine)
+/* Where the groups allow more, or nothing is known of them, the machine's; or
+ * less, where groups of v1 allow less. */
+START_TEST(the_least_of_groups_and_machine)
 {
-    ck_assert_uint_gt(memory_limit(), 0);
-    ck_assert_uint_le(memory_limit(), uv_get_total_memory());
+    uint64_t machine = memory_limit("/no/such", root);
+    ck_assert_uint_gt(machine, 0);
+    ck_assert_uint_le(machine, uv_get_total_memory());
+    write_text("root/a/memory.max", "18446744073709551614\n");
+    ck_assert_uint_eq(memory_limit(groups, root), machine);
+    write_text("root/a/memory.max", "1000\n");
+    ck_assert_uint_eq(memory_limit(groups, root), 1000);
 }
 END_TEST
 
@@ -111,7 +118,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, the_least_of_a_group_and_those_above);
     tcase_add_test(tcase, in_a_container);
     tcase_add_test(tcase, what_cannot_be_read);
-    tcase_add_test(tcase, never_above_the_machine);
+    tcase_add_test(tcase, the_least_of_groups_and_machine);
     suite_add_tcase(suite, tcase);
     return suite;
 }
