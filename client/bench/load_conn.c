@@ -95,8 +95,11 @@ static void free_slot(struct load_conn *conn, struct load_slot *slot)
 /* ---- sending ---------------------------------------------------------- */
 
 struct load_slot *load_conn_queue(struct load_conn *conn, uint16_t method,
-                                  size_t request, uint64_t due)
+                                  size_t request, uint64_t due, uint64_t now)
 {
+    if (conn->n_free == conn->depth) {
+        conn->quiet_since = now;
+    }
     uint16_t at = conn->free[--conn->n_free];
     struct load_slot *slot = &conn->slots[at];
     conn->generation = (conn->generation + 1) & (UINT32_MAX >> SLOT_BITS);
@@ -297,7 +300,7 @@ static int take_frames(struct load_conn *conn, load_answer_fn *answer,
     const uint8_t *body;
     uint64_t now = load_now();
     int rv;
-    conn->heard_at = now;
+    conn->quiet_since = now;
     while ((rv = reply_buffer_next(&conn->replies, &header, &body, err)) > 0) {
         if (header.kind == FRAME_ERROR && header.request_id == 0) {
             return fail_remote(&header, body, err);

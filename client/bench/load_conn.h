@@ -46,8 +46,8 @@ struct load_conn {
     int fd; /* -1: none */
     enum load_conn_state state;
     uint64_t retry_at; /* CONN_DOWN: to dial; CONN_DIALLING: to give that up */
-    uint64_t heard_at; /* last, by load_now(); 0: never */
-    uint32_t n_late;   /* replies to requests given up, that may still come */
+    uint64_t quiet_since; /* heard last, or asked when it owed nothing */
+    uint32_t n_late; /* replies to requests given up, that may still come */
     const struct request_set *set;
     struct load_slot *slots;
     uint32_t depth;
@@ -74,7 +74,7 @@ void load_conn_close(struct load_conn *conn);
 
 /* Puts a request behind those to be sent; there must be a free slot. */
 struct load_slot *load_conn_queue(struct load_conn *conn, uint16_t method,
-                                  size_t request, uint64_t due);
+                                  size_t request, uint64_t due, uint64_t now);
 
 /* Sends what the socket takes. -errno: the connection is lost. */
 int load_conn_flush(struct load_conn *conn, uint64_t now);

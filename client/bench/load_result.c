@@ -75,6 +75,7 @@ void load_result_merge(struct load_result *to, const struct load_result *from)
     to->busy_s += from->busy_s;
     to->busiest_share = fmax(to->busiest_share, from->busiest_share);
     to->waiting_share = fmax(to->waiting_share, from->waiting_share);
+    to->held_up_share = fmax(to->held_up_share, from->held_up_share);
     if (to->first_error.text[0] == '\0') {
         to->first_error = from->first_error;
     }

@@ -52,6 +52,7 @@ struct load_result {
     double busy_s;        /* of it, CPU time of the threads */
     double busiest_share; /* of a core, of the busiest thread */
     double waiting_share; /* likewise: ready to run, but no core was free */
+    double held_up_share; /* likewise: stood still, and was not told why */
     struct nb_errctx first_error;
 };
 

@@ -12,8 +12,8 @@
  * sent is waited for, up to the timeout.
  *
  * A request that has waited for the timeout gives its slot back. If nothing at
- * all came over its connection since it was sent, that connection is dead, as
- * one is whose packets are dropped, and is dialled again.
+ * all came over its connection for as long, that connection is dead, and is
+ * dialled again.
  */
 #include "client/bench/load_thread.h"
 
@@ -25,15 +25,13 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "client/bench/load_timeouts.h"
 #include "client/bench/reply_reader.h"
 #include "client/bench/thread_usage.h"
 
 #define EVENTS_MAX 256
 #define RETRY_NS   100000000u /* from a lost connection to a new try */
-#define LOOK_EVERY_NS                                                          \
-    250000000u /* at timeouts, and at the end at the latest                    \
-                */
-#define NEVER UINT64_MAX
+#define NEVER      UINT64_MAX
 
 struct load_thread {
     const struct load_options *options;
@@ -54,10 +52,11 @@ struct load_thread {
     uint64_t starved_until; /* what was due by then found no free slot */
     uint64_t measure_from;
     uint64_t measure_to;
-    uint64_t next_look;
+    struct load_timeouts timeouts;
     uint64_t n_waiting; /* requests without an answer */
     struct thread_usage usage_from;
     uint64_t usage_from_ns; /* 0: before the time measured */
+    uint64_t held_up_before_ns;
     struct reply_reader reader;
     struct load_tally tally;
     struct load_result result;
@@ -245,11 +244,6 @@ static void on_answer(void *arg, const struct load_slot *slot,
 
 /* ---- connections that are lost ---------------------------------------- */
 
-static uint64_t timeout_ns(const struct load_thread *thread)
-{
-    return (uint64_t)thread->options->timeout_ms * 1000000u;
-}
-
 /* There will be no answer to it. */
 static void fail(struct load_thread *thread, const struct load_slot *slot,
                  unsigned kind, const char *what, uint64_t now)
@@ -297,7 +291,7 @@ static void redial(struct load_thread *thread, uint64_t now)
         }
         int rv = -ETIMEDOUT;
         if (conn->state == CONN_DOWN) {
-            rv = load_conn_redial(conn, now + timeout_ns(thread));
+            rv = load_conn_redial(conn, now + thread->timeouts.timeout_ns);
         }
         if (rv == 0) {
             rv = watch(thread, conn, EPOLL_CTL_ADD);
@@ -322,10 +316,11 @@ static void complete_dial(struct load_thread *thread, struct load_conn *conn)
 /* ---- starting requests ------------------------------------------------ */
 
 static void start(struct load_thread *thread, struct load_conn *conn,
-                  uint64_t due)
+                  uint64_t due, uint64_t now)
 {
-    struct load_slot *slot = load_conn_queue(
-        conn, thread->options->workload->method, thread->next_request, due);
+    struct load_slot *slot =
+        load_conn_queue(conn, thread->options->workload->method,
+                        thread->next_request, due, now);
     slot->held = due <= thread->starved_until || conn->wants_output;
     if (++thread->next_request == thread->set->n) {
         thread->next_request = 0;
@@ -360,7 +355,7 @@ static void start_due(struct load_thread *thread, uint64_t now)
             thread->starved_until = now;
             return;
         }
-        start(thread, conn, thread->next_due);
+        start(thread, conn, thread->next_due, now);
         thread->next_due = thread->measure_from - thread->options->warmup_ns +
                            arrivals_next(&thread->arrivals);
     }
@@ -371,7 +366,7 @@ static void start_all(struct load_thread *thread, uint64_t now)
     for (uint32_t i = 0; i < thread->n_conns; i++) {
         struct load_conn *conn = &thread->conns[i];
         while (conn->state == CONN_UP && conn->n_free > 0) {
-            start(thread, conn, now);
+            start(thread, conn, now, now);
         }
     }
 }
@@ -409,6 +404,7 @@ static void begin_usage(struct load_thread *thread, uint64_t now)
     if (thread->usage_from_ns == 0 && now >= thread->measure_from) {
         thread->usage_from = thread_usage_now();
         thread->usage_from_ns = now;
+        thread->held_up_before_ns = thread->timeouts.held_up_ns;
     }
 }
 
@@ -424,6 +420,8 @@ static void end_usage(struct load_thread *thread, uint64_t now)
     result->busiest_share = result->busy_s / result->wall_s;
     result->waiting_share =
         (usage.waiting_s - thread->usage_from.waiting_s) / result->wall_s;
+    uint64_t held_up = thread->timeouts.held_up_ns - thread->held_up_before_ns;
+    result->held_up_share = (double)held_up * 1e-9 / result->wall_s;
 }
 
 /* Nothing is started from here on. */
@@ -446,30 +444,29 @@ static void begin_end(struct load_thread *thread, uint64_t now)
     }
 }
 
-/* Gives up what is overdue. True: meanwhile nothing at all has come. */
+/* Gives up what is overdue. False: nothing is. */
 static bool give_up_overdue(struct load_thread *thread, struct load_conn *conn,
                             uint64_t now)
 {
-    bool silent = false;
+    bool any = false;
     for (uint32_t i = 0; i < conn->depth; i++) {
         struct load_slot *slot = &conn->slots[i];
-        uint64_t from = slot->sent != 0 ? slot->sent : slot->due;
-        if (slot->state == SLOT_WAITING && now > from &&
-            now - from > timeout_ns(thread)) {
-            silent = silent || conn->heard_at < slot->sent;
+        if (load_timeouts_overdue(&thread->timeouts, slot, now)) {
             fail(thread, slot, LOAD_ERROR_TIMEOUT,
                  "no reply within the timeout", now);
             load_conn_give_up(conn, slot);
+            any = true;
         }
     }
-    return silent;
+    return any;
 }
 
 static void look_at_timeouts(struct load_thread *thread, uint64_t now)
 {
     for (uint32_t i = 0; i < thread->n_conns; i++) {
         struct load_conn *conn = &thread->conns[i];
-        if (conn->state == CONN_UP && give_up_overdue(thread, conn, now)) {
+        if (conn->state == CONN_UP && give_up_overdue(thread, conn, now) &&
+            load_timeouts_silent(&thread->timeouts, conn, now)) {
             drop(thread, conn, "nothing came within the timeout", now);
         }
     }
@@ -478,6 +475,7 @@ static void look_at_timeouts(struct load_thread *thread, uint64_t now)
 /* False: all is done. */
 static bool tick(struct load_thread *thread, uint64_t now)
 {
+    bool look = load_timeouts_due(&thread->timeouts, now);
     begin_usage(thread, now);
     if (!thread->ending &&
         (now >= thread->measure_to ||
@@ -485,11 +483,10 @@ static bool tick(struct load_thread *thread, uint64_t now)
          __atomic_load_n(&thread->end, __ATOMIC_RELAXED))) {
         begin_end(thread, now);
     }
-    if (now >= thread->next_look) {
+    if (look) {
         look_at_timeouts(thread, now);
-        thread->next_look = now + LOOK_EVERY_NS;
     }
-    if (thread->n_down > 0) {
+    if (thread->n_down > 0 && thread->timeouts.n_postponed == 0) {
         redial(thread, now);
     }
     return !thread->ending || thread->n_waiting > 0;
@@ -498,11 +495,11 @@ static bool tick(struct load_thread *thread, uint64_t now)
 /* When there will be something to do, whatever the server does. */
 static uint64_t next_wake(const struct load_thread *thread)
 {
-    uint64_t wake = thread->next_look;
+    uint64_t wake = thread->timeouts.next_look;
     if (!thread->ending && thread->measure_to < wake) {
         wake = thread->measure_to;
     }
-    if (thread->n_down > 0) {
+    if (thread->n_down > 0 && thread->timeouts.n_postponed == 0) {
         for (uint32_t i = 0; i < thread->n_conns; i++) {
             const struct load_conn *conn = &thread->conns[i];
             if (conn->state != CONN_UP && conn->retry_at < wake) {
@@ -563,7 +560,7 @@ static void begin(struct load_thread *thread, uint64_t from)
     const struct load_options *options = thread->options;
     thread->measure_from = from + options->warmup_ns;
     thread->measure_to = thread->measure_from + options->duration_ns;
-    thread->next_look = from + LOOK_EVERY_NS;
+    load_timeouts_begin(&thread->timeouts, options->timeout_ms, from);
     if (is_open_loop(thread)) {
         arrivals_init(&thread->arrivals, options->arrivals, options->rate,
                       thread->index, options->threads, options->seed);

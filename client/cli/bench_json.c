@@ -145,6 +145,8 @@ static json_t *step_json(const struct bench_session *session,
              json_number(result->busiest_share));
     json_put(&object, "client_waiting_share",
              json_number(result->waiting_share));
+    json_put(&object, "client_held_up_share",
+             json_number(result->held_up_share));
     json_put(&object, "warning",
              doubt != NULL ? json_text(doubt) : json_null());
     if (session->args->slo_share > 0) {

@@ -16,6 +16,7 @@
 /* The client has no time left over, or did not get it. */
 #define BUSY_SHARE    0.9
 #define WAITING_SHARE 0.1
+#define HELD_UP_SHARE 0.01
 #define LATE_SHARE    0.01
 
 const char *bench_step_doubt(const struct bench_step *step)
@@ -28,6 +29,10 @@ const char *bench_step_doubt(const struct bench_step *step)
     if (result->waiting_share > WAITING_SHARE) {
         return "the client waited for a core while others had it: latencies "
                "and rates may be its own";
+    }
+    if (result->held_up_share > HELD_UP_SHARE) {
+        return "the client stood still for a while: latencies, timeouts and "
+               "rates may be its own";
     }
     double late = (double)(result->n_late - result->n_held);
     if (late > LATE_SHARE * (double)result->n_requests) {
@@ -62,16 +67,18 @@ static void show_moment(void *arg, const struct load_moment *moment)
 /* A rate that the server does not carry meets nothing: what is not sent in a
  * short run would be late in a long one. Where the client may have been what
  * did not carry it, that tells nothing of the server. */
-static enum rate_verdict judge(const struct bench_args *args,
-                               const struct bench_step *step)
+enum rate_verdict bench_step_judge(const struct bench_step *step,
+                                   double slo_share, uint64_t slo_ns)
 {
     const struct load_result *result = step->result;
-    if (load_result_errors(result) > 0) {
-        return RATE_MISSED;
+    uint64_t errors = load_result_errors(result);
+    if (errors > result->errors[LOAD_ERROR_TIMEOUT] +
+                     result->errors[LOAD_ERROR_CONNECTION]) {
+        return RATE_MISSED; /* the server said so itself */
     }
-    if (result->n_requests > 0 &&
+    if (errors == 0 && result->n_requests > 0 &&
         (double)result->n_unsent <= UNSENT_SHARE * (double)result->n_requests &&
-        histogram_at(&result->latency, args->slo_share) <= args->slo_ns) {
+        histogram_at(&result->latency, slo_share) <= slo_ns) {
         return RATE_HELD;
     }
     return bench_step_doubt(step) != NULL ? RATE_UNTRIED : RATE_MISSED;
@@ -97,7 +104,8 @@ static int run_step(struct bench_session *session, double rate,
     }
     bool ended = __atomic_load_n(&session->stop, __ATOMIC_RELAXED);
     if (rv == 0 && session->args->slo_share > 0 && !ended) {
-        step->verdict = judge(session->args, step);
+        step->verdict = bench_step_judge(step, session->args->slo_share,
+                                         session->args->slo_ns);
     }
     return rv;
 }

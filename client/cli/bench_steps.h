@@ -34,4 +34,10 @@ void bench_steps_fini(struct bench_steps *steps);
  * did not. */
 const char *bench_step_doubt(const struct bench_step *step);
 
+/* Whether all but 1 - slo_share of the requests had their replies within
+ * slo_ns. A reply that did not come is held against the server only where the
+ * client is in no doubt. */
+enum rate_verdict bench_step_judge(const struct bench_step *step,
+                                   double slo_share, uint64_t slo_ns);
+
 #endif

@@ -6,6 +6,7 @@ dropped, both ways, and nothing ever says so."""
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -27,6 +28,7 @@ class Link:
         self.client = client
         self.server = server
         self.dropping = proxy.dead
+        self.stuck = False
         self.threads = [
             threading.Thread(target=pump, args=(self, *ends), daemon=True)
             for ends in ((client, server), (server, client))]
@@ -46,6 +48,8 @@ class Link:
 def pump(link, source, target):
     with contextlib.suppress(OSError):
         while data := source.recv(1 << 16):
+            if link.stuck and source is link.client:
+                return
             if link.dropping:
                 continue
             if source is link.server and link.proxy.replies:
@@ -63,6 +67,8 @@ class Proxy:
         self.replies = None  # what becomes of bytes of the server
         self.links = []
         self.listener = socket.socket()
+        # What a client can send that is not read is less than a request.
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen()
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
@@ -82,6 +88,12 @@ class Proxy:
         self.dead = dead
         for link in list(self.links):
             link.dropping = True
+
+    def stop_reading(self):
+        """From now on, of the connections there are, nothing is taken from
+        clients, whose buffers fill; all that they are owed they get."""
+        for link in list(self.links):
+            link.stuck = True
 
     def stop_accepting(self):
         with contextlib.suppress(OSError):
@@ -174,6 +186,38 @@ class Bench(Case):
             self.assertGreater(step["errors"].pop("timeout"), 0)
             step["errors"].pop("connection", None)
             self.assertEqual(step["errors"], {})
+
+    def test_a_peer_that_reads_no_more(self):
+        """The request on its way cannot be sent whole; what was heard last
+        came after its first bytes left."""
+        process = self.start(
+            nibble_test.NIBBLE, "bench", "--server", self.proxy.address,
+            "--tables", "words:1000000", "--request-mib", 16, "--warm-up", 0,
+            "--timeout-ms", 1000, "--duration", 4, "--connections", 1,
+            "--depth", 4, "--json")
+        self.wait_for_load(process, more=3)
+        self.proxy.stop_reading()
+        self.wait_for_load(process, more=3)
+        step = self.end(process)
+        self.assertGreater(step["reconnects"], 0)
+        self.assertGreater(step["errors"]["timeout"], 0)
+
+    def test_a_client_that_stood_still(self):
+        """What came meanwhile has come in time."""
+        for options in (("--rate", 500), ()):
+            process = self.load("--duration", 3, "--connections", 3, *options)
+            self.wait_for_load(process)
+            for _ in range(2):
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(0.7)  # longer than the timeout
+                process.send_signal(signal.SIGCONT)
+                self.wait_for_load(process)
+            out, err = process.communicate(timeout=nibble_test.DEADLINE_S)
+            step = json.loads(out)["steps"][0]
+            self.assertEqual((step["errors"], step["reconnects"]), ({}, 0), err)
+            self.assertEqual(process.returncode, 0, err)
+            self.assertGreater(step["client_held_up_share"], 0.05)
+            self.assertIn("the client ", step["warning"])
 
     def test_nothing_gets_through_any_more(self):
         for options in (("--rate", 500), ()):

@@ -81,7 +81,7 @@ START_TEST(frames_leave_whole)
     for (size_t i = 0; i < N_SENT; i++) {
         /* Runs of small ones, then all in turns. */
         size_t request = i < 300 ? i % 2 : i % N_BODIES;
-        ids[i] = load_conn_queue(&conn, FRAME_METHOD_pool, request, 0)->id;
+        ids[i] = load_conn_queue(&conn, FRAME_METHOD_pool, request, 0, 1)->id;
     }
     ck_assert_int_eq(load_conn_flush(&conn, 1), 0);
     filled = conn.wants_output;
@@ -104,12 +104,22 @@ START_TEST(frames_leave_whole)
 }
 END_TEST
 
+START_TEST(silence_counts_from_when_something_was_owed)
+{
+    load_conn_queue(&conn, FRAME_METHOD_pool, 0, 10, 50);
+    ck_assert_uint_eq(conn.quiet_since, 50);
+    load_conn_queue(&conn, FRAME_METHOD_pool, 0, 10, 60);
+    ck_assert_uint_eq(conn.quiet_since, 50);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("load_conn");
     TCase *tcase = tcase_create("send");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, frames_leave_whole);
+    tcase_add_test(tcase, silence_counts_from_when_something_was_owed);
     suite_add_tcase(suite, tcase);
     return suite;
 }
