@@ -110,8 +110,12 @@ void log_error(const char *event, const char *format, ...)
     va_end(args);
 }
 
+/* What is text stays text in JSON: it is quoted if it looks like a number. */
 static int is_bare(const char *value)
 {
+    if (log_json_number(value, strlen(value)) > 0) {
+        return 0;
+    }
     for (const char *at = value; *at != '\0'; at++) {
         if (!isgraph((unsigned char)*at) || strchr("\"\\=", *at) != NULL) {
             return 0;

@@ -30,18 +30,32 @@ static void put(struct writer *writer, const char *text, size_t bytes)
     writer->n += bytes;
 }
 
-static bool is_number(const char *value, size_t bytes)
+static size_t count_digits(const char *text, size_t bytes)
 {
-    if (bytes == 0 || bytes > NUMBER_DIGITS_MAX ||
-        (value[0] == '0' && bytes > 1)) {
-        return false;
+    size_t n = 0;
+    while (n < bytes && isdigit((unsigned char)text[n])) {
+        n++;
     }
-    for (size_t i = 0; i < bytes; i++) {
-        if (!isdigit((unsigned char)value[i])) {
-            return false;
+    return n;
+}
+
+size_t log_json_number(const char *value, size_t bytes)
+{
+    size_t digits = count_digits(value, bytes);
+    size_t n = digits; /* of the number */
+    if (digits == 0 || (value[0] == '0' && digits > 1)) {
+        return 0;
+    }
+    if (n < bytes && value[n] == '.') {
+        size_t decimals = count_digits(value + n + 1, bytes - n - 1);
+        if (decimals == 0) {
+            return 0;
         }
+        digits += decimals;
+        n += 1 + decimals;
     }
-    return true;
+    bool seconds = n + 1 == bytes && value[n] == 's';
+    return digits <= NUMBER_DIGITS_MAX && (n == bytes || seconds) ? n : 0;
 }
 
 /* The value of two hexadecimal digits; -1 if they are none. */
@@ -137,8 +151,9 @@ static const char *put_quoted(struct writer *writer, const char *at)
 static const char *put_value(struct writer *writer, const char *at)
 {
     size_t bytes = strcspn(at, " ");
-    if (*at != '"' && is_number(at, bytes)) {
-        put(writer, at, bytes);
+    size_t number = log_json_number(at, bytes);
+    if (number > 0) {
+        put(writer, at, number);
         return at + bytes;
     }
     put(writer, "\"", 1);

@@ -19,8 +19,16 @@ static const struct {
      "{\"ts\":\"2026-01-02T03:04:05.678Z\",\"level\":\"info\","
      "\"event\":\"exit\",\"status\":0}"},
     {"a=007 b=0 c=1.5 d=123456789012345 e=1234567890123456 f=-1",
-     "{\"a\":\"007\",\"b\":0,\"c\":\"1.5\",\"d\":123456789012345,"
+     "{\"a\":\"007\",\"b\":0,\"c\":1.5,\"d\":123456789012345,"
      "\"e\":\"1234567890123456\",\"f\":\"-1\"}"},
+    /* Seconds are numbers of them. */
+    {"a=0.001216s b=30.000s c=7s d=0.050",
+     "{\"a\":0.001216,\"b\":30.000,\"c\":7,\"d\":0.050}"},
+    {"a=0.1.0 b=1.s c=.5 d=00.5s e=s f=1ms g=1.5ss h=\"1.5s\"",
+     "{\"a\":\"0.1.0\",\"b\":\"1.s\",\"c\":\".5\",\"d\":\"00.5s\","
+     "\"e\":\"s\",\"f\":\"1ms\",\"g\":\"1.5ss\",\"h\":\"1.5s\"}"},
+    {"a=123456789.1234567s b=12345678.1234567s",
+     "{\"a\":\"123456789.1234567s\",\"b\":12345678.1234567}"},
     {"a=\"b c=d\" e=\"12\" f=\"\"",
      "{\"a\":\"b c=d\",\"e\":\"12\",\"f\":\"\"}"},
     /* UTF-8 goes through; what is none, byte by byte. */
@@ -67,6 +75,26 @@ START_TEST(what_is_quoted_comes_back)
 }
 END_TEST
 
+/* A name stays a string, whatever it looks like. */
+START_TEST(text_that_looks_like_a_number_stays_text)
+{
+    static const char *const values[] = {"7", "1.5", "3s", "0.1.0", "a"};
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        char line[64];
+        char json[128];
+        struct log_text quoted;
+        snprintf(line, sizeof(line), "v=%s", log_quote(values[i], &quoted));
+        log_to_json(line, json, sizeof(json));
+        json_t *parsed = json_loads(json, 0, NULL);
+        ck_assert_ptr_nonnull(parsed);
+        const char *text = json_string_value(json_object_get(parsed, "v"));
+        ck_assert_ptr_nonnull(text);
+        ck_assert_str_eq(text, values[i]);
+        json_decref(parsed);
+    }
+}
+END_TEST
+
 START_TEST(fields_that_do_not_fit_are_left_out)
 {
     static const char line[] = "a=1 bbbbbbbbbb=\"cc\\x01\\x02cccc\" d=2";
@@ -93,6 +121,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tcase, lines_become_objects, 0,
                         sizeof(lines) / sizeof(lines[0]));
     tcase_add_test(tcase, what_is_quoted_comes_back);
+    tcase_add_test(tcase, text_that_looks_like_a_number_stays_text);
     tcase_add_test(tcase, fields_that_do_not_fit_are_left_out);
     suite_add_tcase(suite, tcase);
     return suite;
