@@ -288,12 +288,13 @@ static int open_socket(const char *text, int *fd,
                        char bound[LISTEN_ADDRESS_TEXT], struct nb_errctx *err)
 {
     struct listen_address address;
-    int rv = listen_address_parse(text, &address, err);
-    if (rv != 0) {
-        return rv;
+    struct nb_errctx why = {""};
+    int rv = listen_address_parse(text, &address, &why);
+    if (rv == 0) {
+        rv = listen_socket_open(&address, 1, fd, &why);
     }
-    rv = listen_socket_open(&address, 1, fd, err);
     if (rv != 0) {
+        nb_fail(err, rv, "--admin: %.220s", why.text);
         return rv;
     }
     rv = listen_address_of(*fd, bound);

@@ -178,6 +178,13 @@ static int open_unix(const struct sockaddr_un *address, unsigned n, int *fds)
     return rv;
 }
 
+/* A file that is no socket: nobody listens there, and it is not ours. */
+static int is_other_file(const char *path)
+{
+    struct stat status;
+    return lstat(path, &status) == 0 && !S_ISSOCK(status.st_mode);
+}
+
 int listen_socket_open(const struct listen_address *address, unsigned n,
                        int *fds, struct nb_errctx *err)
 {
@@ -189,7 +196,10 @@ int listen_socket_open(const struct listen_address *address, unsigned n,
     int rv = open_unix(&local, n, fds);
     if (rv != 0) {
         return nb_fail(err, rv, "cannot listen on unix:%.180s: %s",
-                       address->path, nb_strerror(rv));
+                       address->path,
+                       rv == -EADDRINUSE && is_other_file(address->path)
+                           ? "a file is there that is no socket"
+                           : nb_strerror(rv));
     }
     return 0;
 }

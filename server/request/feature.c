@@ -3,7 +3,11 @@
 
 #include "server/request/feature.h"
 
-/* Names of models in a message, with room for that of the one asked for. */
+#include <stdio.h>
+#include <string.h>
+
+/* Names of models, or tables, in a message, with room for that of the one asked
+ * for. */
 #define NAMES_BYTES 128
 
 int feature_find_model(struct call *call, const char *model,
@@ -27,6 +31,32 @@ int feature_find_model(struct call *call, const char *model,
     }
     return call_fail(call, RPC_NOT_FOUND,
                      "model: no model '%.80s', there is %s", model, names);
+}
+
+static void name_tables(const struct table_set *tables, char to[NAMES_BYTES])
+{
+    static const char more[] = ", ...";
+    size_t used = 0;
+    to[0] = '\0';
+    for (size_t i = 0; i < table_set_n(tables); i++) {
+        const char *name = table_set_at(tables, i)->name;
+        if (used + 2 + strlen(name) + sizeof(more) > NAMES_BYTES) {
+            snprintf(to + used, NAMES_BYTES - used, "%s",
+                     used > 0 ? more : more + 2);
+            return;
+        }
+        used += (size_t)snprintf(to + used, NAMES_BYTES - used, "%s%s",
+                                 used > 0 ? ", " : "", name);
+    }
+}
+
+int feature_no_table(struct call *call, const struct table_set *tables,
+                     const char *field, const char *name)
+{
+    char names[NAMES_BYTES];
+    name_tables(tables, names);
+    return call_fail(call, RPC_NOT_FOUND, "%s: no table '%.80s', there is %s",
+                     field, name, names);
 }
 
 int feature_begin(struct call *call, const char *model, uint64_t version,
@@ -66,9 +96,9 @@ int feature_resolve(struct call *call, const struct table_set *tables, size_t i,
 {
     feature->entry = table_set_find(tables, fields->table);
     if (feature->entry == NULL) {
-        return call_fail(call, RPC_NOT_FOUND,
-                         "features[%zu].table: no table '%.100s'", i,
-                         fields->table);
+        char field[48];
+        snprintf(field, sizeof(field), "features[%zu].table", i);
+        return feature_no_table(call, tables, field, fields->table);
     }
     if (fields->n_ids != 0 && fields->n_ids32 != 0) {
         return call_fail(call, RPC_INVALID_ARGUMENT,

@@ -43,6 +43,10 @@ int feature_begin(struct call *call, const char *model, uint64_t version,
                   uint32_t timeout_ms, uint32_t dtype,
                   struct table_set **tables);
 
+/* Fails: `field` of the request names no table of these, which it lists. */
+int feature_no_table(struct call *call, const struct table_set *tables,
+                     const char *field, const char *name);
+
 /* Resolves feature `i`; fails naming the field. */
 int feature_resolve(struct call *call, const struct table_set *tables, size_t i,
                     const struct feature_fields *fields,

@@ -45,8 +45,7 @@ static int find_params(struct call *call,
     }
     const struct table_entry *entry = table_set_find(set, request->table);
     if (entry == NULL) {
-        return call_fail(call, RPC_NOT_FOUND, "table: no table '%.100s'",
-                         request->table);
+        return feature_no_table(call, set, "table", request->table);
     }
     fill_params(set, entry, params);
     return 0;

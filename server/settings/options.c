@@ -95,7 +95,8 @@ static const struct {
 } number_types[] = {
     [COUNT] = {parse_count, "an integer"},
     [BYTES] = {parse_bytes, "bytes, such as 65536 or 64 KiB"},
-    [SECONDS] = {parse_seconds, "seconds, such as 30 or 0.5"},
+    [SECONDS] = {parse_seconds,
+                 "seconds, such as 30 or 0.5, no finer than 0.001"},
 };
 
 static int set_number(const struct option_row *row, const char *origin,

@@ -135,15 +135,18 @@ static int check_residency(const struct options *options, struct nb_errctx *err)
 static int check_admin(const char *text, struct nb_errctx *err)
 {
     struct listen_address address;
+    struct nb_errctx why = {""};
     if (text[0] == '\0') {
         return 0;
     }
-    int rv = listen_address_parse(text, &address, err);
-    if (rv == 0 && (address.is_unix || address.inherited)) {
-        rv = nb_fail(err, NB_ERR_INVALID, "--admin: '%.80s' is not HOST:PORT",
-                     text);
+    int rv = listen_address_parse(text, &address, &why);
+    if (strchr(text, ':') == NULL ||
+        (rv == 0 && (address.is_unix || address.inherited))) {
+        return nb_fail(err, NB_ERR_INVALID,
+                       "--admin: '%.80s' is not HOST:PORT or [IPV6]:PORT",
+                       text);
     }
-    return rv;
+    return rv != 0 ? nb_fail(err, rv, "--admin: %.200s", why.text) : 0;
 }
 
 int options_check(const struct options *options, struct nb_errctx *err)

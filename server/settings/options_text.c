@@ -35,7 +35,8 @@ static const char help_head[] =
 
 static const char help_tail[] =
     "  --check-config\n"
-    "      check all options, print those in effect as a file for --config\n"
+    "      check all options, but no table or model, and print those in\n"
+    "      effect as a file for --config\n"
     "  --version\n"
     "      print the version\n"
     "  --help\n"
@@ -50,7 +51,7 @@ static const char help_tail[] =
     "  # /etc/nibbled.conf\n"
     "  repo = /var/lib/nibble\n"
     "  listen = 0.0.0.0:7700\n"
-    "  listen = unix:/run/nibbled.sock\n"
+    "  listen = unix:/run/nibbled/socket\n"
     "\n"
     "Exit status: 0 stopped by a signal, 1 could not serve, 2 wrong usage.\n";
 

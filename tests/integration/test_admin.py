@@ -255,8 +255,10 @@ class AdminTest(nibble_test.TestCase):
         self.addCleanup(taken.close)
         address = "127.0.0.1:%d" % taken.getsockname()[1]
         for text, status, words in (
-                (address, 1, address), ("unix:/x", 2, "--admin: 'unix:/x'"),
-                ("nowhere", 2, "nowhere"), ("127.0.0.1:99999", 2, "99999")):
+                (address, 1, "--admin: cannot listen on %s: " % address),
+                ("unix:/x", 2, "--admin: 'unix:/x'"),
+                ("nowhere", 2, "'nowhere' is not HOST:PORT or [IPV6]:PORT"),
+                ("127.0.0.1:99999", 2, "99999")):
             done = run(nibble_test.NIBBLED, "--table", "t=" + self.table,
                        "--listen", "127.0.0.1:0", "--admin", text,
                        check=False)

@@ -238,7 +238,7 @@ class Life(nibble_test.TestCase):
         with open(path, "w") as file:
             file.write("precious")
         self.fails(1, "--table", "t=" + self.table, "--listen", "unix:" + path,
-                   words=[path])
+                   words=[path, "a file is there that is no socket"])
         self.assertTrue(stat.S_ISREG(os.lstat(path).st_mode))
 
     # ---- the end ----------------------------------------------------------

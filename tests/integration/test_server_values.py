@@ -197,7 +197,7 @@ class Values(nibble_test.TestCase):
     def test_wrong_requests_name_the_field(self):
         for method in (LOOKUP, POOL):
             self.refused(method, {"table": "nope"}, NOT_FOUND,
-                         "features[1].table: no table 'nope'")
+                         "features[1].table: no table 'nope', there is ")
             self.refused(method, {"table": "words", "ids": [1], "ids32": [1]},
                          INVALID_ARGUMENT, "features[1]: both ids and ids32")
             self.refused(method, {"table": "words"}, INVALID_ARGUMENT,
@@ -222,6 +222,24 @@ class Values(nibble_test.TestCase):
                      "features[1].table: holds a NUL byte")
         self.refused(LOOKUP, {"table": "w\u00f6rds\n"}, NOT_FOUND,
                      "features[1].table: no table 'w??rds?'")
+
+    def test_an_unknown_table_is_told_which_there_are(self):
+        """As many as there is room for."""
+        table = self.tables["narrow"]
+        for names, listed in (
+                (("one", "two"), "one, two"),
+                (("a" * 128, "b"), "..."),
+                (["%02d" % i + 60 * "x" for i in range(4)],
+                 "00%s, ..." % (60 * "x"))):
+            peer = self.connect(self.serve({name: table for name in names}))
+            for method, request, field in (
+                    (LOOKUP, pb.LookupRequest(features=[
+                        pb.LookupFeature(table="nope")]), "features[0].table"),
+                    (nibble_test.STATUS, pb.StatusRequest(table="nope"),
+                     "table")):
+                self.assert_error(
+                    peer.call(method, request), NOT_FOUND,
+                    "%s: no table 'nope', there is %s" % (field, listed))
 
     def test_weights_that_are_not_finite_pass_through(self):
         request = pb.PoolRequest()

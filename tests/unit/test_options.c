@@ -165,9 +165,11 @@ static const struct {
     {"--max-frame-bytes 1KB",
      "--max-frame-bytes: '1KB' is not bytes, such as 65536 or 64 KiB"},
     {"--idle-timeout 1.2345",
-     "--idle-timeout: '1.2345' is not seconds, such as 30 or 0.5"},
+     "--idle-timeout: '1.2345' is not seconds, such as 30 or 0.5, no finer "
+     "than 0.001"},
     {"--idle-timeout .5",
-     "--idle-timeout: '.5' is not seconds, such as 30 or 0.5"},
+     "--idle-timeout: '.5' is not seconds, such as 30 or 0.5, no finer than "
+     "0.001"},
     {"--idle-timeout 18446744073709551",
      "--idle-timeout: 18446744073709551 is not within 0.000 to 604800.000"},
     {"--table a=x --listen=",
@@ -179,7 +181,14 @@ static const struct {
     {"--table a/b=x", "--table: 'a/b=x' is not NAME=FILE, with a NAME of 1 to "
                       "128 letters, digits, '_', '.', '-'"},
     {"--table a=x --table b=x --table a=y", "--table: 'a' is given twice"},
-    {"--table a=x --admin unix:/s", "--admin: 'unix:/s' is not HOST:PORT"},
+    {"--table a=x --admin unix:/s",
+     "--admin: 'unix:/s' is not HOST:PORT or [IPV6]:PORT"},
+    {"--table a=x --admin systemd",
+     "--admin: 'systemd' is not HOST:PORT or [IPV6]:PORT"},
+    {"--table a=x --admin 127.0.0.1",
+     "--admin: '127.0.0.1' is not HOST:PORT or [IPV6]:PORT"},
+    {"--table a=x --admin h:65536",
+     "--admin: address 'h:65536': the port is not 0 to 65535"},
     {"--table a=x --write-high 5 --write-low 6",
      "--write-low: 6 bytes is over --write-high, 5"},
 };
