@@ -65,33 +65,28 @@ bool auto_codec_budget(const struct auto_args *args, double *budget)
     return end != text && *end == '\0' && *budget > 0 && !isinf(*budget);
 }
 
-static int take_sample(const struct auto_args *args, const char *input,
-                       const struct source_options *options,
-                       struct row_sample *sample, struct nb_errctx *err)
+int auto_codec_read(const struct auto_args *args, const char *input,
+                    const struct source_options *options,
+                    struct auto_codec *made, struct nb_errctx *err)
 {
     struct source *source;
     int rv = source_open(input, options, &source, err);
     if (rv == 0) {
         rv = sample_select_take(source, args->weights,
-                                auto_sample_rows(source_dim(source)), sample,
-                                err);
+                                auto_sample_rows(source_dim(source)),
+                                &made->sample, err);
         source_close(source);
     }
     return rv;
 }
 
-int auto_codec_choose(const struct auto_args *args, const char *input,
-                      const struct source_options *source, unsigned threads,
+int auto_codec_choose(const struct auto_args *args, unsigned threads,
                       struct auto_codec *made, struct nb_errctx *err)
 {
     double budget;
     if (!auto_codec_budget(args, &budget)) {
         return nb_fail(err, NB_ERR_INVALID, "no budget: '%.40s'",
                        args->max_bytes_per_value);
-    }
-    int rv = take_sample(args, input, source, &made->sample, err);
-    if (rv != 0) {
-        return rv;
     }
     struct progress_line line;
     progress_line_begin(&line, "choosing");
@@ -105,11 +100,8 @@ int auto_codec_choose(const struct auto_args *args, const char *input,
         .progress = progress_line_show,
         .progress_arg = &line,
     };
-    rv = auto_choose(&options, &made->choice, err);
+    int rv = auto_choose(&options, &made->choice, err);
     progress_line_end(&line);
-    if (rv != 0) {
-        row_sample_fini(&made->sample);
-    }
     return rv;
 }
 

@@ -40,13 +40,17 @@ struct auto_codec {
     struct auto_choice choice;
 };
 
-/* Chooses for the file `input`. The caller ends *made with auto_codec_fini() on
- * success. Errors of the source, of the weights and of auto_choose();
- * NB_ERR_INVALID: no auto_codec_budget(). */
-int auto_codec_choose(const struct auto_args *args, const char *input,
-                      const struct source_options *source, unsigned threads,
+/* Reads the file `input`, to choose from made->sample. The caller ends *made
+ * with auto_codec_fini() on success. Errors of the source and the weights. */
+int auto_codec_read(const struct auto_args *args, const char *input,
+                    const struct source_options *options,
+                    struct auto_codec *made, struct nb_errctx *err);
+
+/* Chooses. Errors of auto_choose(); NB_ERR_INVALID: no auto_codec_budget(). */
+int auto_codec_choose(const struct auto_args *args, unsigned threads,
                       struct auto_codec *made, struct nb_errctx *err);
 
+/* Of a zeroed one, too. */
 void auto_codec_fini(struct auto_codec *made);
 
 void auto_codec_print(const struct auto_codec *made);

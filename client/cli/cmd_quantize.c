@@ -393,12 +393,10 @@ static enum table_columns columns_of(const struct quantize_args *args)
     return (enum table_columns)how;
 }
 
-static int quantize(const struct quantize_args *args, uint32_t scales,
-                    const struct auto_codec *choice)
+static struct build_options build_of(const struct quantize_args *args,
+                                     uint32_t scales)
 {
-    struct progress_line line;
-    progress_line_begin(&line, "quantizing");
-    const struct build_options build = {
+    return (struct build_options){
         .input = args->input,
         .source = args->source,
         .output = args->output,
@@ -412,11 +410,19 @@ static int quantize(const struct quantize_args *args, uint32_t scales,
         .protect_fraction = args->protect_fraction,
         .keys = args->keys,
         .unseen = args->unseen,
-        .choice = choice != NULL ? &choice->choice.record : NULL,
         .threads = (unsigned)args->threads,
-        .progress = progress_line_show,
-        .progress_arg = &line,
     };
+}
+
+static int quantize(const struct quantize_args *args, uint32_t scales,
+                    const struct auto_codec *choice)
+{
+    struct progress_line line;
+    progress_line_begin(&line, "quantizing");
+    struct build_options build = build_of(args, scales);
+    build.choice = choice != NULL ? &choice->choice.record : NULL;
+    build.progress = progress_line_show;
+    build.progress_arg = &line;
     struct build_report report;
     struct nb_errctx err = {""};
     int rv = table_build(&build, &report, &err);
@@ -443,22 +449,39 @@ static int check_output(const char *path, struct nb_errctx *err)
     return rv;
 }
 
+/* Chooses, once nothing is known that the file could not be made for. */
+static int choose(const struct quantize_args *args, struct auto_codec *choice,
+                  struct nb_errctx *err)
+{
+    const struct auto_args *how = &args->choice;
+    const struct build_options build = build_of(args, 0);
+    int rv = how->weights != NULL ? file_check_distinct(how->weights, "weights",
+                                                        args->output, err)
+                                  : 0;
+    if (rv == 0) {
+        rv = check_output(args->output, err);
+    }
+    if (rv == 0) {
+        rv = table_build_check(&build, SOURCE_ROWS_UNKNOWN, err);
+    }
+    if (rv == 0) {
+        rv = auto_codec_read(how, args->input, &args->source, choice, err);
+    }
+    if (rv == 0) {
+        rv = table_build_check(&build, choice->sample.n_source, err);
+    }
+    return rv == 0
+               ? auto_codec_choose(how, (unsigned)args->threads, choice, err)
+               : rv;
+}
+
 static int quantize_auto(struct quantize_args *args)
 {
     struct auto_codec choice = {0};
     struct nb_errctx err = {""};
-    int rv = args->choice.weights != NULL
-                 ? file_check_distinct(args->choice.weights, "weights",
-                                       args->output, &err)
-                 : 0;
-    if (rv == 0) {
-        rv = check_output(args->output, &err);
-    }
-    if (rv == 0) {
-        rv = auto_codec_choose(&args->choice, args->input, &args->source,
-                               (unsigned)args->threads, &choice, &err);
-    }
+    int rv = choose(args, &choice, &err);
     if (rv != 0) {
+        auto_codec_fini(&choice);
         return command_fail("quantize", rv, &err);
     }
     const struct candidate *chosen =

@@ -222,6 +222,18 @@ static int create_writer(struct build *build)
     return rv;
 }
 
+static int check_default_row(const struct build *build, uint64_t n_rows)
+{
+    const struct build_options *options = build->options;
+    return options->unseen.action != NB_UNSEEN_DEFAULT ||
+                   options->unseen.default_row < n_rows
+               ? 0
+               : nb_fail(build->err, NB_ERR_INVALID,
+                         "%.120s: row %" PRIu64 " for unseen ids, of %" PRIu64
+                         " rows",
+                         options->input, options->unseen.default_row, n_rows);
+}
+
 /* What options say of rows, now that it is known how many there are, or that
  * there are more. Errors name the file that is wrong. */
 static int check_rows(const struct build *build, uint64_t n_rows, bool all)
@@ -236,14 +248,7 @@ static int check_rows(const struct build *build, uint64_t n_rows, bool all)
                        n_weights == 1 ? "" : "s", all ? "fewer" : "more",
                        options->input);
     }
-    if (all && options->unseen.action == NB_UNSEEN_DEFAULT &&
-        options->unseen.default_row >= n_rows) {
-        return nb_fail(build->err, NB_ERR_INVALID,
-                       "%.120s: row %" PRIu64 " for unseen ids, of %" PRIu64
-                       " rows",
-                       options->input, options->unseen.default_row, n_rows);
-    }
-    return 0;
+    return all ? check_default_row(build, n_rows) : 0;
 }
 
 static int write_rows(struct build *build)
@@ -347,6 +352,53 @@ static int build_parts(struct build *build, struct table_stats *stats)
     if (rv == 0) {
         rv = commit(build, stats);
     }
+    return rv;
+}
+
+static void ignore_word(void *arg, const char *word, size_t n)
+{
+    (void)arg;
+    (void)word;
+    (void)n;
+}
+
+/* Of a build that has its source and n_rows. */
+static int check_keys(struct build *build, uint64_t n_rows)
+{
+    int rv = open_keys(build);
+    if (rv != 0 || !build->job.keyed) {
+        return rv;
+    }
+    if (build->keys == NULL) {
+        return source_watch_words(build->source, ignore_word, NULL, build->err);
+    }
+    uint64_t n_keys = row_keys_count(build->keys);
+    return n_rows == SOURCE_ROWS_UNKNOWN || n_rows == n_keys
+               ? 0
+               : nb_fail(build->err, NB_ERR_INVALID,
+                         "%.120s: %" PRIu64 " keys for %" PRIu64
+                         " rows of %.80s",
+                         build->options->keys, n_keys, n_rows,
+                         build->options->input);
+}
+
+int table_build_check(const struct build_options *options, uint64_t n_rows,
+                      struct nb_errctx *err)
+{
+    struct build build = {.options = options, .err = err};
+    int rv = source_open(options->input, &options->source, &build.source, err);
+    if (rv != 0) {
+        return rv;
+    }
+    if (n_rows == SOURCE_ROWS_UNKNOWN) {
+        n_rows = source_rows(build.source);
+    }
+    rv = check_keys(&build, n_rows);
+    if (rv == 0 && n_rows != SOURCE_ROWS_UNKNOWN) {
+        rv = check_default_row(&build, n_rows);
+    }
+    source_close(build.source);
+    row_keys_close(build.keys);
     return rv;
 }
 

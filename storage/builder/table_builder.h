@@ -85,4 +85,11 @@ struct build_report {
 int table_build(const struct build_options *options,
                 struct build_report *report, struct nb_errctx *err);
 
+/* Whether table_build() would refuse what the options say of keys and unseen
+ * ids, before much is done for it. n_rows may be SOURCE_ROWS_UNKNOWN, and then
+ * is what the source says of itself. Errors of source_open() and of
+ * table_build(). */
+int table_build_check(const struct build_options *options, uint64_t n_rows,
+                      struct nb_errctx *err);
+
 #endif

@@ -92,6 +92,11 @@ int row_keys_open(const char *path, struct row_keys **keys,
     return 0;
 }
 
+uint64_t row_keys_count(const struct row_keys *keys)
+{
+    return keys->n_keys;
+}
+
 int row_keys_read(struct row_keys *keys, size_t n, uint64_t *to,
                   struct nb_errctx *err)
 {

@@ -20,6 +20,8 @@ int row_keys_open(const char *path, struct row_keys **keys,
                   struct nb_errctx *err);
 void row_keys_close(struct row_keys *keys); /* NULL is allowed */
 
+uint64_t row_keys_count(const struct row_keys *keys);
+
 /* The keys of the next n rows. -errno; NB_ERR_INVALID: there are fewer. */
 int row_keys_read(struct row_keys *keys, size_t n, uint64_t *to,
                   struct nb_errctx *err);

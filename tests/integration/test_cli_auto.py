@@ -228,6 +228,26 @@ class AutoTest(unittest.TestCase):
         report, _ = quantize(source, "--nan", "zero")
         self.assertEqual(report["nonfinite_zeroed"], 1)
 
+    def test_keys_and_unseen_are_checked_before_the_choice(self):
+        # Of bytes that no codec can do with: to choose first would fail.
+        none = ["--max-bytes-per-value", "0.01"]
+        rows = saved(nibble_test.random_rows(5, 4))
+        few = saved(numpy.arange(4, dtype="u8"))
+        floats = saved(numpy.arange(5, dtype="f8"))
+        text = few_words()
+        for source, options, words in (
+                (rows, ["--keys", few], "4 keys for 5 rows"),
+                (text, ["--keys", few], "4 keys for 600 rows"),
+                (rows, ["--keys", floats], "keys are integers"),
+                (rows, ["--keys", "text"], "words"),
+                (rows, ["--unseen", "row:5"] + none, "row 5 for unseen ids, of 5"),
+                (text, ["--unseen", "row:600"] + none, "row 600 for unseen ids")):
+            with self.subTest(options=options, source=source):
+                done = nibble("quantize", "--input", source, "--output",
+                              scratch_path(".nbt"), *options, check=False)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn(words, done.stderr)
+
     def test_wrong_usage(self):
         for options, words in (
                 (["--codec", "auto", "--search", "asym"], "--search: with"),
