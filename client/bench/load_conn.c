@@ -31,13 +31,12 @@ uint64_t load_now(void)
 static void reset_slots(struct load_conn *conn)
 {
     for (uint32_t i = 0; i < conn->depth; i++) {
-        conn->slots[i].state = SLOT_FREE;
+        conn->slots[i] = (struct load_slot){.state = SLOT_FREE};
         conn->free[i] = (uint16_t)(conn->depth - 1 - i);
     }
     conn->n_free = conn->depth;
     conn->unsent_first = conn->n_unsent = 0;
     conn->head_sent = 0;
-    conn->n_late = 0;
     conn->wants_output = false;
 }
 
@@ -92,6 +91,15 @@ static void free_slot(struct load_conn *conn, struct load_slot *slot)
     conn->free[conn->n_free++] = (uint16_t)(slot - conn->slots);
 }
 
+/* Frees the slot of a request that was sent, and is waited for no more. */
+static void expect_late(struct load_conn *conn, struct load_slot *slot)
+{
+    struct load_late *late = &slot->late;
+    late->first = late->n++ == 0 ? slot->id : late->first;
+    late->last = slot->id;
+    free_slot(conn, slot);
+}
+
 /* ---- sending ---------------------------------------------------------- */
 
 struct load_slot *load_conn_queue(struct load_conn *conn, uint16_t method,
@@ -107,7 +115,8 @@ struct load_slot *load_conn_queue(struct load_conn *conn, uint16_t method,
     *slot = (struct load_slot){.id = conn->generation << SLOT_BITS | at,
                                .state = SLOT_WAITING,
                                .request = request,
-                               .due = due};
+                               .due = due,
+                               .late = slot->late};
     const struct frame_header header = {
         .kind = FRAME_REQUEST,
         .method = method,
@@ -205,8 +214,9 @@ static void advance(struct load_conn *conn, size_t n, uint64_t now)
         }
         n -= left;
         slot->out = true;
-        if (slot->state != SLOT_WAITING) {
-            conn->n_late += slot->state == SLOT_GIVEN_UP;
+        if (slot->state == SLOT_GIVEN_UP) {
+            expect_late(conn, slot);
+        } else if (slot->state == SLOT_ANSWERED) {
             free_slot(conn, slot);
         }
         conn->head_sent = 0;
@@ -250,8 +260,7 @@ int load_conn_flush(struct load_conn *conn, uint64_t now)
 void load_conn_give_up(struct load_conn *conn, struct load_slot *slot)
 {
     if (slot->out) {
-        conn->n_late++;
-        free_slot(conn, slot);
+        expect_late(conn, slot);
     } else {
         slot->state = SLOT_GIVEN_UP;
     }
@@ -285,11 +294,17 @@ static int fail_remote(const struct frame_header *header, const uint8_t *body,
 /* The answer to a request that was given up? */
 static bool take_late(struct load_conn *conn, const struct frame_header *header)
 {
-    if (conn->n_late == 0 || header->kind == FRAME_REQUEST ||
-        (header->request_id & (LOAD_DEPTH_MAX - 1)) >= conn->depth) {
+    uint32_t id = header->request_id;
+    uint32_t at = id & (LOAD_DEPTH_MAX - 1);
+    if (at >= conn->depth || header->kind == FRAME_REQUEST) {
         return false;
     }
-    conn->n_late--;
+    /* Differences, as ids wrap. */
+    struct load_late *late = &conn->slots[at].late;
+    if (late->n == 0 || id - late->first > late->last - late->first) {
+        return false;
+    }
+    late->n--;
     return true;
 }
 

@@ -24,6 +24,14 @@ enum load_slot_state {
     SLOT_ANSWERED  /* likewise */
 };
 
+/* Requests of a slot that were given up, sent whole: their replies may still
+ * come, in any order. */
+struct load_late {
+    uint32_t n;
+    uint32_t first; /* ids, if n > 0; those of a slot grow */
+    uint32_t last;
+};
+
 /* A request on its way. Times are of the monotonic clock, in ns. */
 struct load_slot {
     uint8_t header[FRAME_HEADER_BYTES];
@@ -34,6 +42,7 @@ struct load_slot {
     uint64_t sent; /* 0: no byte of it was */
     bool out;      /* every byte of it was */
     bool held;     /* it had to wait for room, in a slot or in the socket */
+    struct load_late late; /* those before it */
 };
 
 enum load_conn_state {
@@ -47,7 +56,6 @@ struct load_conn {
     enum load_conn_state state;
     uint64_t retry_at; /* CONN_DOWN: to dial; CONN_DIALLING: to give that up */
     uint64_t quiet_since; /* heard last, or asked when it owed nothing */
-    uint32_t n_late; /* replies to requests given up, that may still come */
     const struct request_set *set;
     struct load_slot *slots;
     uint32_t depth;
