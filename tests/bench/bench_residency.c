@@ -8,10 +8,13 @@
  * own time, and how long it took to be ready.
  *
  *     bench_residency [--rounds N] [--table-mib N] [--full] [--json FILE]
+ *
+ * Tables are of 4 GiB, or of what memory has room for, if nothing is said.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "quant/nibble.h"
 #include "tests/bench/disk_table.h"
@@ -24,6 +27,9 @@
 #define STREAM  (1u << 22)
 #define BAG     32u
 #define WAYS    4u
+
+#define TABLE_BYTES     ((size_t)4 << 30)
+#define MIN_TABLE_BYTES ((size_t)64 << 20)
 
 struct way {
     struct table *table; /* NULL: the system refuses */
@@ -86,9 +92,10 @@ static void print_way(const struct settings *settings, struct way *way,
     if (settings->json != NULL) {
         fprintf(settings->json,
                 "{\"bench\":\"residency\",\"residency\":\"%s\","
+                "\"table_bytes\":%zu,"
                 "\"packed_ns\":%.3f,\"sum_ns\":%.3f,\"ready_s\":%.3f,"
                 "\"huge_mib\":%.0f}\n",
-                name, packed, sums, way->ready_s, huge);
+                name, settings->table_bytes, packed, sums, way->ready_s, huge);
     }
 }
 
@@ -121,13 +128,50 @@ static void run(const struct settings *settings, struct way *ways,
     }
 }
 
+/* Bytes that can be had without swapping; 0: that is not known. */
+static size_t available_bytes(void)
+{
+    char line[128];
+    size_t kib = 0;
+    FILE *file = fopen("/proc/meminfo", "re");
+    while (file != NULL && kib == 0 &&
+           fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, "MemAvailable:", strlen("MemAvailable:")) == 0) {
+            kib = strtoul(line + strlen("MemAvailable:"), NULL, 10);
+        }
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return kib << 10;
+}
+
+/* The file in the page cache and the copy that `huge` makes, and as much as
+ * half of one to spare for everybody else. */
+static size_t choose_table_bytes(void)
+{
+    size_t available = available_bytes();
+    size_t bytes = available / 5 * 2 >> 20 << 20;
+    if (bytes >= TABLE_BYTES) {
+        return TABLE_BYTES;
+    }
+    bytes = bytes > MIN_TABLE_BYTES ? bytes : MIN_TABLE_BYTES;
+    printf("%zu MiB of memory are available: tables are not of %zu MiB, but "
+           "of %zu\n",
+           available >> 20, TABLE_BYTES >> 20, bytes >> 20);
+    return bytes;
+}
+
 int main(int argc, char **argv)
 {
     static struct way ways[WAYS];
-    struct settings settings = {.rounds = 9, .table_bytes = (size_t)512 << 20};
+    struct settings settings = {.rounds = 9};
     struct disk_table made;
     struct id_stream ids;
     settings_parse(&settings, argc, argv);
+    if (settings.table_bytes == 0) {
+        settings.table_bytes = choose_table_bytes();
+    }
     uint64_t n_rows = settings.table_bytes / disk_table_row_bytes();
     float *out = malloc(sizeof(float) * BATCH * DISK_TABLE_DIM);
     if (out == NULL || id_stream_init(&ids, IDS_UNIFORM, STREAM, n_rows) != 0) {
