@@ -281,47 +281,39 @@ static json_t *value_json(const struct option_row *row, const void *field)
     return text_or_null(*(const char *const *)field);
 }
 
-/* As on the command line; "" if the field has no value. */
-static struct cli_text value_text(const struct option_row *row,
-                                  const void *field)
-{
-    struct cli_text made = {""};
-    switch (row->type) {
-    case OPTION_FLAG:
-        return made;
-    case OPTION_NUMBER:
-        snprintf(made.text, sizeof(made.text), "%" PRIu64,
-                 *(const uint64_t *)field);
-        return made;
-    case OPTION_INDEX:
-        return text_foreign(row->choices(*(const uint32_t *)field));
-    case OPTION_TEXT:
-    case OPTION_NAME:
-        break;
-    }
-    const char *text = *(const char *const *)field;
-    return text != NULL ? text_foreign(text) : made;
-}
-
 static void print_given(const struct option_row *row, const void *field)
 {
-    if (row->type == OPTION_FLAG) {
+    char digits[24];
+    const char *value = digits;
+    switch (row->type) {
+    case OPTION_FLAG:
         if (*(const bool *)field) {
             printf(" --%s", row->name);
         }
         return;
+    case OPTION_NUMBER:
+        snprintf(digits, sizeof(digits), "%" PRIu64, *(const uint64_t *)field);
+        break;
+    case OPTION_INDEX:
+        value = row->choices(*(const uint32_t *)field);
+        break;
+    case OPTION_TEXT:
+    case OPTION_NAME:
+        value = *(const char *const *)field;
+        break;
     }
-    struct cli_text value = value_text(row, field);
     const char *fallback = row->fallback != NULL ? row->fallback : "";
-    if (strcmp(value.text, fallback) != 0) {
-        printf(" --%s %s", row->name, value.text);
+    if (value != NULL && strcmp(value, fallback) != 0) {
+        printf(" --%s ", row->name);
+        text_print_word(stdout, value);
     }
 }
 
 void bench_args_print(const struct bench_args *args)
 {
     for (size_t i = 0; i < args->operands.n; i++) {
-        printf(" %s", text_foreign(args->operands.items[i]).text);
+        putchar(' ');
+        text_print_word(stdout, args->operands.items[i]);
     }
     for (size_t g = 0; g < OPTION_GROUPS_MAX; g++) {
         const struct option_group *group = &table.groups[g];

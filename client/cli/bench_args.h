@@ -68,7 +68,7 @@ bool bench_args_parse(int argc, char **argv, struct bench_args *args,
                       int *status);
 
 /* Prints the files, and the options that are not as by default, each behind a
- * blank. */
+ * blank: as a shell reads them back. */
 void bench_args_print(const struct bench_args *args);
 
 /* Every option of a load, as given or by default, and the files of --verify.

@@ -4,7 +4,6 @@
 #include "client/cli/cli_text.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 struct cli_text text_count(uint64_t count)
@@ -115,4 +114,47 @@ struct cli_text text_foreign(const char *text)
         memcpy(made.text + n - 3, "...", 3);
     }
     return made;
+}
+
+/* $'..' is understood by fewer shells, but nothing else has escapes. */
+static void print_escaped(FILE *to, const char *text)
+{
+    fputs("$'", to);
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < 0x20 || c == 0x7f) {
+            fprintf(to, "\\%03o", c);
+        } else {
+            fprintf(to, c == '\'' || c == '\\' ? "\\%c" : "%c", c);
+        }
+    }
+    fputc('\'', to);
+}
+
+void text_print_word(FILE *to, const char *text)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "abcdefghijklmnopqrstuvwxyz0123456789"
+                                "%+,-./:=@_";
+    bool controls = false;
+    for (const char *c = text; *c != '\0'; c++) {
+        controls = controls || (unsigned char)*c < 0x20 || *c == 0x7f;
+    }
+    if (controls) {
+        print_escaped(to, text);
+        return;
+    }
+    if (*text != '\0' && text[strspn(text, plain)] == '\0') {
+        fputs(text, to);
+        return;
+    }
+    fputc('\'', to);
+    for (; *text != '\0'; text++) {
+        if (*text == '\'') {
+            fputs("'\\''", to);
+        } else {
+            fputc(*text, to);
+        }
+    }
+    fputc('\'', to);
 }

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* Room for any of these. */
 struct cli_text {
@@ -29,5 +30,9 @@ struct cli_text text_percent(double part, double whole);
 /* Text from outside with nothing in it that a terminal would obey, cut to fit
  * with "..." */
 struct cli_text text_foreign(const char *text);
+
+/* Prints text as one word of a shell that reads it back whole, likewise without
+ * anything that a terminal would obey. */
+void text_print_word(FILE *to, const char *text);
 
 #endif

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -457,6 +458,11 @@ class Loads(nibble_test.TestCase):
             "given       words=%s --tables words:4 --seed 7 --request-mib 1 "
             "--duration 0.3 --warm-up 0.1 --verify --server %s\n" % (
                 self.path, self.server.address), told)
+        # What a shell would read otherwise, and more than a line.
+        odd = nibble_test.scratch_path(" it's $HOME " + 30 * "long " + ".json")
+        told = nibble("bench", *self.arguments, "--output", odd, *SMALL).stdout
+        asked = shlex.split(told.partition("\n")[0])
+        self.assertEqual(asked[asked.index("--output") + 1], odd)
         options = report["options"]
         for name, value in given.items():
             self.assertEqual(options[name], value, name)

@@ -45,6 +45,30 @@ START_TEST(numbers_are_read_strictly)
 }
 END_TEST
 
+static const char *const words[][2] = {
+    {"words=/a_b/c-1.nbt", "words=/a_b/c-1.nbt"},
+    {"", "''"},
+    {"two words", "'two words'"},
+    {"$HOME;`x`\"\\", "'$HOME;`x`\"\\'"},
+    {"~", "'~'"},
+    {"it's", "'it'\\''s'"},
+    {"\xc3\xa9", "'\xc3\xa9'"},
+    {"a\033[2J'\\\n1", "$'a\\033[2J\\'\\\\\\0121'"},
+    {"\x7f", "$'\\177'"},
+};
+
+START_TEST(words_can_be_pasted_back)
+{
+    char *printed = NULL;
+    size_t n;
+    FILE *to = open_memstream(&printed, &n);
+    text_print_word(to, words[_i][0]);
+    fclose(to);
+    ck_assert_str_eq(printed, words[_i][1]);
+    free(printed);
+}
+END_TEST
+
 static const struct {
     const char *text;
     const char *says; /* NULL: accepted */
@@ -225,6 +249,7 @@ static Suite *make_suite(void)
     TCase *tcase = tcase_create("parts");
     tcase_add_loop_test(tcase, numbers_are_read_strictly, 0, COUNT(numbers));
     tcase_add_loop_test(tcase, lists_of_ids, 0, COUNT(lists));
+    tcase_add_loop_test(tcase, words_can_be_pasted_back, 0, COUNT(words));
     tcase_add_test(tcase, bags_and_weights);
     tcase_add_test(tcase, quantities_in_words);
     tcase_add_test(tcase, foreign_text_is_made_harmless);
