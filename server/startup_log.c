@@ -3,11 +3,17 @@
 
 #include "server/startup_log.h"
 
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "server/log/log.h"
 #include "server/settings/residency_rules.h"
+#include "storage/repo/manifest.h"
+#include "storage/repo/model_repo.h"
+#include "storage/repo/repo_name.h"
 
 static void log_table(const struct table_entry *entry, const char *model)
 {
@@ -25,6 +31,13 @@ static void log_model(const struct catalog_entry *entry)
     const struct table_set *tables = entry->tables;
     const char *model = table_set_model(tables);
     struct log_text name;
+    if (!catalog_entry_is_served(entry)) {
+        struct log_text reason;
+        log_warn("model", "name=%s choice=%s tables=0 reason=%s",
+                 log_quote(model, &name), catalog_choice_name(entry->choice),
+                 log_quote(entry->reload.reason, &reason));
+        return;
+    }
     log_info("model", "name=%s version=%llu choice=%s tables=%zu",
              log_quote(model, &name),
              (unsigned long long)table_set_version(tables),
@@ -32,6 +45,43 @@ static void log_model(const struct catalog_entry *entry)
     for (size_t i = 0; i < table_set_n(tables); i++) {
         log_table(table_set_at(tables, i), model);
     }
+}
+
+/* Is there a version of a model directly in it? */
+static bool is_model(const char *repo)
+{
+    struct model_names names;
+    bool found = false;
+    if (model_repo_models(repo, &names, NULL) != 0) {
+        return false;
+    }
+    for (size_t i = 0; !found && i < names.n; i++) {
+        char path[PATH_MAX];
+        uint64_t version;
+        int n = snprintf(path, sizeof(path), "%s/%s/" MANIFEST_FILE, repo,
+                         names.names[i]);
+        found = repo_version_parse(names.names[i], &version) && n > 0 &&
+                (size_t)n < sizeof(path) && access(path, F_OK) == 0;
+    }
+    model_names_fini(&names);
+    return found;
+}
+
+static void log_no_models(const char *repo)
+{
+    struct log_text path;
+    struct log_text quoted;
+    char why[sizeof(quoted.text)] = "no model with a version is there yet";
+    char *real = is_model(repo) ? realpath(repo, NULL) : NULL;
+    if (real != NULL) {
+        char *slash = strrchr(real, '/');
+        slash[slash == real] = '\0'; /* the root stays */
+        snprintf(why, sizeof(why),
+                 "it is a model: give its parent, %s, as --repo", real);
+        free(real);
+    }
+    log_warn("no-models", "repo=%s why=%s", log_quote(repo, &path),
+             log_quote(why, &quoted));
 }
 
 /* A rule that is about no table yet: a name that is wrong, maybe. */
@@ -60,6 +110,9 @@ void startup_log(const struct options *options, const struct catalog *catalog)
              nb_isa(), (long)getpid(), described);
     for (size_t i = 0; i < catalog_n(catalog); i++) {
         log_model(catalog_at(catalog, i));
+    }
+    if (catalog_n(catalog) == 0) {
+        log_no_models(options->repo);
     }
     for (size_t i = 0; i < options->residency.n; i++) {
         if (strchr(options->residency.items[i], '=') != NULL) {

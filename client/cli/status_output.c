@@ -133,6 +133,9 @@ static void print_text(const struct server_query *query,
                        const status_reply *reply)
 {
     print_server(query, reply);
+    if (reply->n_models == 0) {
+        printf("models     none: no version of a model is loaded\n");
+    }
     for (size_t i = 0; i < reply->n_models; i++) {
         print_model(reply->models[i]);
     }

@@ -102,6 +102,14 @@ void log_info(const char *event, const char *format, ...)
     va_end(args);
 }
 
+void log_warn(const char *event, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    write_line("warn", event, format, args);
+    va_end(args);
+}
+
 void log_error(const char *event, const char *format, ...)
 {
     va_list args;

@@ -16,6 +16,8 @@
  * `key=value` with blanks between; a value from outside passes log_quote(). */
 void log_info(const char *event, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+void log_warn(const char *event, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 void log_error(const char *event, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

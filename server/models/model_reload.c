@@ -21,6 +21,7 @@ struct look {
     struct version_id id; /* of the version judged last */
     unsigned n_waiting;   /* versions that it is too early to try again */
     unsigned n_failed;    /* versions tried, in vain */
+    bool pinned;          /* to one, or by a pin that is wrong */
     uint64_t version;     /* the first of these */
     struct nb_errctx why; /* it failed */
 };
@@ -120,6 +121,20 @@ static bool is_news(const struct catalog_entry *entry, uint64_t version,
            strcmp(entry->reload.reason, copy) != 0;
 }
 
+/* " version=N", or nothing if it did not come to one. */
+struct version_field {
+    char text[32];
+};
+
+static struct version_field version_field(uint64_t version)
+{
+    struct version_field field = {""};
+    if (version != 0) {
+        snprintf(field.text, sizeof(field.text), " version=%" PRIu64, version);
+    }
+    return field;
+}
+
 /* All stays as it is, and the entry says why. */
 static void fail(struct look *look, uint64_t version, const char *reason)
 {
@@ -130,14 +145,17 @@ static void fail(struct look *look, uint64_t version, const char *reason)
     if (copy_entry(look, &entry, &empty) != 0) {
         return; /* what failed is in the log */
     }
+    if (!catalog_entry_is_served(&entry)) {
+        entry.choice = look->pinned ? CATALOG_PINNED : CATALOG_LATEST;
+    }
     if (look->n_failed > 0 || is_news(&entry, version, reason)) {
         if (look->n_failed == 0) {
             entry.reload.n_failures++;
         }
         if (look->reload->running || !look->reload->must_load) {
-            log_error("reload-failed", "model=%s version=%" PRIu64 " reason=%s",
-                      log_quote(look->model, &model), version,
-                      log_quote(reason, &quoted));
+            log_error("reload-failed", "model=%s%s reason=%s",
+                      log_quote(look->model, &model),
+                      version_field(version).text, log_quote(reason, &quoted));
         }
         set_report(look, RELOAD_FAILED, version, reason, &entry.reload);
         (void)put_entry(look, &entry);
@@ -392,6 +410,7 @@ static bool look_once(struct look *look)
     look->n_waiting = 0;
     int rv = model_repo_open_serving(look->reload->repo, look->model, &search,
                                      &serving, &err);
+    look->pinned = serving.pinned;
     if (rv == 0) {
         bool again = false;
         if (serving.opened == NULL) {
@@ -405,7 +424,7 @@ static bool look_once(struct look *look)
     if (serving.empty && current(look) == NULL) {
         return false; /* its first version is still being published */
     }
-    if (serving.pinned && look->n_waiting == 0 &&
+    if (serving.pinned && serving.version != 0 && look->n_waiting == 0 &&
         !version_error_is_shortage(rv)) {
         (void)note_failure(look, serving.version, err.text);
     }

@@ -196,6 +196,7 @@ static int open_once(const struct searching *searching)
     struct version_list list;
     int rv = model_dir_pinned(searching->dir, &pinned, searching->err);
     if (rv != 0) {
+        searching->serving->pinned = !version_error_is_shortage(rv);
         return rv;
     }
     if (pinned != 0) {

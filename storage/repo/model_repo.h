@@ -45,7 +45,8 @@ struct serving_search {
 
 struct serving {
     uint64_t version; /* found, or the one that failed it; 0: neither */
-    bool pinned;      /* or else the highest that is whole */
+    bool pinned;      /* or else the highest that is whole; without a version:
+                         by a pin that is wrong */
     bool empty;       /* on an error: there is no version at all */
     struct model_version *opened; /* the caller's to close; NULL: judge() said
                                      that it has it */

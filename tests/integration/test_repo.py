@@ -354,6 +354,48 @@ class RepoTest(RepoCase):
         self.start_fails("--model", "good", "--model", "bad",
                          words=["model bad: ", "1/manifest.json"])
 
+    def test_a_pin_that_is_wrong_is_told_at_the_start(self):
+        self.publish(0)
+        for pin, version in (("banana", ""), ("7", " version=7")):
+            with open(self.path("SERVING"), "w") as file:
+                file.write(pin + "\n")
+            server = self.serve_repo()
+            log = server.log()
+            self.assertRegex(log, "level=warn event=model name=m choice=pinned "
+                                  "tables=0 reason=.")
+            self.assertRegex(log, "level=error event=reload-failed model=m%s "
+                                  "reason=" % version)
+            self.assertNotIn("version=0 ", log)
+            model, = self.connect(server).status().models
+            self.assertEqual((model.version, model.choice), (0, "pinned"))
+            self.assertEqual(model.reload.failures, 1)
+        os.unlink(self.path("SERVING"))
+        with open(self.path(1, "manifest.json"), "w"):
+            pass
+        self.assertIn("level=warn event=model name=m choice=latest tables=0",
+                      self.serve_repo().log())
+
+    def test_a_repository_without_models_is_told(self):
+        server = self.serve_repo()
+        self.assertIn('level=warn event=no-models repo=%s why="no model with '
+                      'a version is there yet"' % self.repo, server.log())
+        shown = nibble("status", "--server", server.address).stdout
+        self.assertIn("\nmodels     none: no version of a model is loaded\n",
+                      shown)
+        self.publish(0)
+        server = self.serve_repo()
+        self.assertNotIn("no-models", server.log())
+        self.assertNotIn("none:", nibble("status", "--server",
+                                         server.address).stdout)
+
+    def test_a_model_is_no_repository(self):
+        self.publish(0)
+        for repo in (self.path(), self.path() + "/"):
+            server = self.serve({}, "--repo", repo)
+            self.assertIn('event=no-models repo=%s why="it is a model: give '
+                          'its parent, %s, as --repo"' %
+                          (repo, os.path.realpath(self.repo)), server.log())
+
     def test_nothing_to_serve(self):
         peer = self.connect(self.serve_repo())
         request = pb.LookupRequest()

@@ -41,7 +41,7 @@ class Ops(nibble_test.TestCase):
         self.assertEqual(by_name["exit"]["status"], 0)
         for event in events:
             self.assertRegex(event["ts"], r"^\d{4}-\d\d-\d\dT[\d:.]+Z$")
-            self.assertIn(event["level"], ("info", "error"))
+            self.assertIn(event["level"], ("info", "warn", "error"))
 
     # ---- loops ------------------------------------------------------------
 
