@@ -6,18 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/wire.h"
 #include "server/request/request_scan.h"
 
-#define N_PLANS    8u
-#define MAX_ARRAYS 128u
+#define N_PLANS    16u /* two places each for bodies of a length */
+#define N_LENGTHS  64u
+#define MAX_ARRAYS 129u /* of 64 weighted features, and the timeout */
 #define KEPT_BYTES 16384u
+
+/* So many others of its length are not kept after a plan was of use. */
+#define LIVES 8u
 
 /* A body is rest, array, rest, array, ..., rest. */
 struct plan {
-    size_t seen_bytes; /* of the body last asked for here */
-    size_t bytes;      /* of the body kept; 0: there is none */
+    size_t bytes; /* of the body kept; 0: there is none */
+    unsigned lives;
     uint16_t method;
-    uint32_t timeout_ms;
+    uint32_t timeout_ms; /* unless an array tells */
     size_t n_arrays;
     size_t work_bytes; /* with lengths */
     struct request_array arrays[MAX_ARRAYS];
@@ -26,6 +31,7 @@ struct plan {
 };
 
 struct plans {
+    size_t seen_bytes[N_LENGTHS]; /* of bodies last decoded */
     struct plan plans[N_PLANS];
 };
 
@@ -43,13 +49,19 @@ void plans_forget(struct plans *plans)
 {
     for (size_t i = 0; i < N_PLANS; i++) {
         plans->plans[i].bytes = 0;
-        plans->plans[i].seen_bytes = 0;
     }
+    memset(plans->seen_bytes, 0, sizeof(plans->seen_bytes));
 }
 
-static size_t place_of(size_t bytes)
+/* Lengths differ by a few bytes where names do, by many where ids do. */
+static size_t hash(size_t bytes)
 {
-    return (bytes / 8 + bytes) % N_PLANS;
+    return bytes / 8 + bytes;
+}
+
+static struct plan *place_of(struct plans *plans, size_t bytes, size_t way)
+{
+    return &plans->plans[hash(bytes) % N_PLANS ^ way];
 }
 
 /* ---- the rest of a body ------------------------------------------------- */
@@ -113,38 +125,44 @@ static bool is_whole(const struct request_array *array,
                      const struct feature *feature)
 {
     size_t n = feature->ids.n;
-    switch (array->kind) {
-    case REQUEST_IDS64:
-        return array->bytes == n * sizeof(uint64_t);
-    case REQUEST_IDS32:
-        return array->bytes == n * sizeof(uint32_t);
-    default:
-        return array->bytes == n * sizeof(float);
-    }
+    return array->bytes == n * (array->kind == REQUEST_IDS64
+                                    ? sizeof(uint64_t)
+                                    : sizeof(uint32_t));
 }
 
 /* Are the features' ids and weights these arrays, each of one piece? */
 static bool are_arrays(const struct request_array *arrays, size_t n,
                        const struct work *work)
 {
-    size_t n_ids = 0;
-    size_t n_weights = 0;
+    size_t n_of[REQUEST_ARRAY_KINDS] = {0};
     for (size_t i = 0; i < n; i++) {
-        if (arrays[i].bytes == 0 || arrays[i].feature >= work->n_features ||
-            !is_whole(&arrays[i], &work->features[arrays[i].feature])) {
+        n_of[arrays[i].kind]++;
+        if (arrays[i].kind != REQUEST_TIMEOUT &&
+            (arrays[i].bytes == 0 || arrays[i].feature >= work->n_features ||
+             !is_whole(&arrays[i], &work->features[arrays[i].feature]))) {
             return false;
         }
-        if (arrays[i].kind == REQUEST_WEIGHTS) {
-            n_weights++;
-        } else {
-            n_ids++;
-        }
     }
+    size_t n_ids = n_of[REQUEST_IDS64] + n_of[REQUEST_IDS32];
+    size_t n_weights = n_of[REQUEST_WEIGHTS];
     for (size_t i = 0; i < work->n_features; i++) {
         n_ids -= work->features[i].ids.n != 0;
         n_weights -= work->features[i].weights != NULL;
     }
     return n_ids == 0 && n_weights == 0;
+}
+
+/* As protobuf has it, cut to 32 bits. */
+static int put_timeout(const struct request_array *array, const uint8_t *body,
+                       uint32_t *timeout_ms)
+{
+    struct wire wire = {body + array->at, body + array->at + array->bytes};
+    uint64_t value;
+    if (wire_varint(&wire, &value) != 0 || wire.at != wire.end) {
+        return -1;
+    }
+    *timeout_ms = (uint32_t)value;
+    return 0;
 }
 
 static int put_array(struct call *call, const struct request_array *array,
@@ -179,9 +197,6 @@ static size_t lengths_at(size_t n_features)
 static bool keep_work(struct plan *plan, const struct work *work)
 {
     size_t bytes = lengths_at(work->n_features);
-    if (bytes > KEPT_BYTES) {
-        return false;
-    }
     memcpy(plan->kept, work, bytes);
     for (size_t i = 0; i < work->n_features; i++) {
         const struct feature *feature = &work->features[i];
@@ -213,13 +228,26 @@ static void place_work(struct work *work)
 
 /* ---- the whole -------------------------------------------------------- */
 
-struct work *plans_recall(const struct plans *plans, struct call *call,
+/* The plan of that body; NULL: there is none. */
+static struct plan *find(struct plans *plans, const struct call *call,
+                         const uint8_t *body, size_t bytes)
+{
+    for (size_t way = 0; bytes != 0 && way < 2; way++) {
+        struct plan *plan = place_of(plans, bytes, way);
+        if (plan->bytes == bytes && plan->method == call->method &&
+            is_rest(plan, body)) {
+            return plan;
+        }
+    }
+    return NULL;
+}
+
+struct work *plans_recall(struct plans *plans, struct call *call,
                           const uint8_t *body, size_t bytes,
                           uint32_t *timeout_ms)
 {
-    const struct plan *plan = &plans->plans[place_of(bytes)];
-    if (bytes == 0 || plan->bytes != bytes || plan->method != call->method ||
-        !is_rest(plan, body)) {
+    struct plan *plan = find(plans, call, body, bytes);
+    if (plan == NULL) {
         return NULL;
     }
     struct work *work = arena_alloc(call->arena, plan->work_bytes);
@@ -228,14 +256,37 @@ struct work *plans_recall(const struct plans *plans, struct call *call,
     }
     memcpy(work, plan->kept, plan->work_bytes);
     place_work(work);
+    *timeout_ms = plan->timeout_ms;
     for (size_t i = 0; i < plan->n_arrays; i++) {
         const struct request_array *array = &plan->arrays[i];
-        if (put_array(call, array, body, &work->features[array->feature])) {
+        int rv =
+            array->kind == REQUEST_TIMEOUT
+                ? put_timeout(array, body, timeout_ms)
+                : put_array(call, array, body, &work->features[array->feature]);
+        if (rv != 0) {
             return NULL;
         }
     }
-    *timeout_ms = plan->timeout_ms;
+    plan->lives = LIVES;
     return work;
+}
+
+/* Where to keep another; NULL: what is there is of use. */
+static struct plan *find_room(struct plans *plans, size_t bytes)
+{
+    for (size_t way = 0; way < 2; way++) {
+        if (place_of(plans, bytes, way)->bytes == 0) {
+            return place_of(plans, bytes, way);
+        }
+    }
+    for (size_t way = 0; way < 2; way++) {
+        struct plan *plan = place_of(plans, bytes, way);
+        if (plan->lives == 0) {
+            return plan;
+        }
+        plan->lives--;
+    }
+    return NULL;
 }
 
 void plans_keep(struct plans *plans, const struct call *call,
@@ -243,13 +294,17 @@ void plans_keep(struct plans *plans, const struct call *call,
                 size_t bytes)
 {
     const struct work *work = call->work;
-    struct plan *plan = &plans->plans[place_of(bytes)];
-    bool again = plan->seen_bytes == bytes;
-    plan->seen_bytes = bytes;
-    if (!again) {
+    size_t *seen_bytes = &plans->seen_bytes[hash(bytes) % N_LENGTHS];
+    bool again = *seen_bytes == bytes;
+    *seen_bytes = bytes;
+    struct plan *plan = again && lengths_at(work->n_features) <= KEPT_BYTES
+                            ? find_room(plans, bytes)
+                            : NULL;
+    if (plan == NULL) {
         return;
     }
     plan->bytes = 0;
+    plan->lives = 0;
     plan->method = call->method;
     plan->timeout_ms = call->timeout_ms;
     plan->n_arrays =

@@ -3,10 +3,10 @@
 
 /*
  * Requests that come again with other ids. Those of a ranking service differ in
- * nothing else, so what an earlier one was resolved to is kept, and one that
- * equals it in every byte but the ids and weights is neither scanned, decoded
- * nor resolved again. Kept is what came twice running of a length, is not large
- * without its ids, and was answered.
+ * little else, so what an earlier one was resolved to is kept, and one that
+ * equals it in every byte but ids, weights and timeout is neither scanned,
+ * decoded nor resolved again. Kept is what came twice running of a length, is
+ * not large without its ids, and was answered; two at a time of a length.
  */
 #ifndef NB_SERVER_PLANS_H
 #define NB_SERVER_PLANS_H
@@ -31,7 +31,7 @@ void plans_forget(struct plans *plans);
 
 /* The request resolved, in the call's arena, as decoding it and its handler
  * would have it; NULL: it has to be decoded, or there is no room. */
-struct work *plans_recall(const struct plans *plans, struct call *call,
+struct work *plans_recall(struct plans *plans, struct call *call,
                           const uint8_t *body, size_t bytes,
                           uint32_t *timeout_ms);
 

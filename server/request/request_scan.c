@@ -19,7 +19,8 @@ enum kind {
     N_KINDS
 };
 
-#define FEATURES      5u /* field number in both requests */
+#define FEATURES      5u /* field numbers in both requests */
+#define TIMEOUT_MS    3u
 #define MODEL         1u
 #define FEATURE_KINDS 7u
 
@@ -292,18 +293,15 @@ struct arrays {
     size_t feature;
 };
 
-static void add_array(struct arrays *arrays, enum kind kind,
-                      const struct wire_field *field)
+static void add_array(struct arrays *arrays, enum request_array_kind kind,
+                      const uint8_t *data, size_t bytes)
 {
-    static const uint8_t kinds[N_KINDS] = {[IDS64] = REQUEST_IDS64,
-                                           [IDS32] = REQUEST_IDS32,
-                                           [WEIGHTS] = REQUEST_WEIGHTS};
     if (arrays->n < arrays->max) {
-        struct request_array *array = &arrays->to[arrays->n];
-        array->at = (size_t)(field->data - arrays->body);
-        array->bytes = field->bytes;
-        array->feature = arrays->feature;
-        array->kind = kinds[kind];
+        arrays->to[arrays->n] =
+            (struct request_array){.at = (size_t)(data - arrays->body),
+                                   .bytes = bytes,
+                                   .feature = arrays->feature,
+                                   .kind = (uint8_t)kind};
     }
     arrays->n++;
 }
@@ -311,12 +309,17 @@ static void add_array(struct arrays *arrays, enum kind kind,
 static void add_feature(struct arrays *arrays, const struct layout *layout,
                         const struct wire_field *feature)
 {
+    static const enum request_array_kind kinds[N_KINDS] = {
+        [IDS64] = REQUEST_IDS64,
+        [IDS32] = REQUEST_IDS32,
+        [WEIGHTS] = REQUEST_WEIGHTS,
+    };
     struct wire wire = {feature->data, feature->data + feature->bytes};
     struct wire_field field;
     while (wire_next(&wire, &field) > 0) {
         enum kind kind = kind_of(layout, &field);
         if (element_bytes[kind] != 0 && field.type == WIRE_BYTES) {
-            add_array(arrays, kind, &field);
+            add_array(arrays, kinds[kind], field.data, field.bytes);
         }
     }
     arrays->feature++;
@@ -330,10 +333,15 @@ size_t request_arrays(const ProtobufCMessageDescriptor *request,
     struct arrays found = {.body = body, .to = arrays, .max = max};
     struct wire wire = {body, body + bytes};
     struct wire_field field;
+    const uint8_t *from = body;
     while (layout != NULL && wire_next(&wire, &field) > 0) {
         if (field.number == FEATURES) {
             add_feature(&found, layout, &field);
+        } else if (from[0] == (TIMEOUT_MS << 3 | WIRE_VARINT)) {
+            add_array(&found, REQUEST_TIMEOUT, from + 1,
+                      (size_t)(wire.at - from) - 1);
         }
+        from = wire.at;
     }
     return found.n;
 }

@@ -21,10 +21,13 @@ int request_scan(struct call *call, const ProtobufCMessageDescriptor *request,
 enum request_array_kind {
     REQUEST_IDS64,
     REQUEST_IDS32,
-    REQUEST_WEIGHTS
+    REQUEST_WEIGHTS,
+    REQUEST_TIMEOUT, /* one number, as a varint */
+    REQUEST_ARRAY_KINDS
 };
 
-/* Ids or weights of a feature, packed, in a body. */
+/* Ids or weights of a feature, packed, in a body; or the value of timeout_ms,
+ * which belongs to none. */
 struct request_array {
     size_t at; /* bytes from the start of the body */
     size_t bytes;

@@ -3,6 +3,8 @@
 
 #include "server/request/work.h"
 
+#include <string.h>
+
 #include "quant/pooling.h"
 #include "server/request/cold_read.h"
 
@@ -57,13 +59,7 @@ int work_create(struct call *call, size_t n_features, uint32_t dtype,
 
 void work_rewind(struct work *work)
 {
-    work->in_turn = false;
-    work->is_warm = false;
-    work->feature = 0;
-    work->out = NULL;
-    work->id = 0;
-    work->unseen = 0;
-    work->pool = NULL;
+    memset(&work->at, 0, sizeof(work->at));
     find_parts(work);
 }
 
@@ -96,17 +92,17 @@ static bool is_small(const struct work *work)
 static void end_feature(struct work *work, uint64_t unseen)
 {
     blocks_end(&work->writer, (uint32_t)unseen);
-    work->feature++;
-    work->out = NULL;
+    work->at.feature++;
+    work->at.out = NULL;
 }
 
 /* Is the step put off? It is looked at once. */
 static bool is_cold(struct call *call, struct work *work,
                     const struct feature *step)
 {
-    work->is_warm = work->in_turn && !work->is_warm &&
-                    cold_read_find(call, work->tables, step, 1) != 0;
-    return work->is_warm;
+    work->at.is_warm = work->in_turn && !work->at.is_warm &&
+                       cold_read_find(call, work->tables, step, 1) != 0;
+    return work->at.is_warm;
 }
 
 /* How many of that cost; one at least. */
@@ -117,16 +113,16 @@ static size_t count_of(uint64_t most, uint64_t cost)
 
 static int look_up(struct call *call, struct work *work, uint64_t most)
 {
-    const struct feature *whole = &work->features[work->feature];
+    const struct feature *whole = &work->features[work->at.feature];
     struct feature part = *whole;
     uint64_t unseen = 0;
-    size_t n = count_of(most, cost_of_id(work, work->feature));
-    size_t left = whole->ids.n - work->id;
+    size_t n = count_of(most, cost_of_id(work, work->at.feature));
+    size_t left = whole->ids.n - work->at.id;
     part.ids.n = n < left ? n : left;
     if (part.ids.u32 != NULL) {
-        part.ids.u32 += work->id;
+        part.ids.u32 += work->at.id;
     } else if (part.ids.u64 != NULL) {
-        part.ids.u64 += work->id;
+        part.ids.u64 += work->at.id;
     }
     if (is_cold(call, work, &part)) {
         return 1;
@@ -136,24 +132,24 @@ static int look_up(struct call *call, struct work *work, uint64_t most)
         .dtype = work->dtype,
         .unseen = part.entry->unseen,
     };
-    int rv = nb_lookup(part.entry->rows, &lookup, work->out, &unseen);
-    if (feature_done(call, work->feature, &part, rv, unseen) != 0) {
+    int rv = nb_lookup(part.entry->rows, &lookup, work->at.out, &unseen);
+    if (feature_done(call, work->at.feature, &part, rv, unseen) != 0) {
         return -1;
     }
-    work->id += part.ids.n;
-    work->unseen += unseen;
-    work->out += part.ids.n * work->heads[work->feature].row_bytes;
-    if (work->id == whole->ids.n) {
-        end_feature(work, work->unseen);
-        work->id = 0;
-        work->unseen = 0;
+    work->at.id += part.ids.n;
+    work->at.unseen += unseen;
+    work->at.out += part.ids.n * work->heads[work->at.feature].row_bytes;
+    if (work->at.id == whole->ids.n) {
+        end_feature(work, work->at.unseen);
+        work->at.id = 0;
+        work->at.unseen = 0;
     }
     return 0;
 }
 
 static struct nb_pool pool_of(const struct work *work)
 {
-    const struct feature *feature = &work->features[work->feature];
+    const struct feature *feature = &work->features[work->at.feature];
     return (struct nb_pool){
         .ids = feature->ids,
         .lengths = feature->lengths,
@@ -167,11 +163,11 @@ static struct nb_pool pool_of(const struct work *work)
 
 static int pool_whole(struct call *call, struct work *work)
 {
-    const struct feature *feature = &work->features[work->feature];
+    const struct feature *feature = &work->features[work->at.feature];
     const struct nb_pool request = pool_of(work);
     uint64_t unseen = 0;
-    int rv = nb_pool(feature->entry->rows, &request, work->out, &unseen);
-    if (feature_done(call, work->feature, feature, rv, unseen) != 0) {
+    int rv = nb_pool(feature->entry->rows, &request, work->at.out, &unseen);
+    if (feature_done(call, work->at.feature, feature, rv, unseen) != 0) {
         return -1;
     }
     end_feature(work, unseen);
@@ -180,19 +176,19 @@ static int pool_whole(struct call *call, struct work *work)
 
 static int pool_begin(struct work *work)
 {
-    struct work_pool *pool = work->pool;
+    struct work_pool *pool = work->at.pool;
     pool->request = pool_of(work);
     return pooling_begin(pool->memory, NULL,
-                         work->features[work->feature].entry->rows,
-                         &pool->request, work->out, &pool->pooling);
+                         work->features[work->at.feature].entry->rows,
+                         &pool->request, work->at.out, &pool->pooling);
 }
 
 static int pool_next(struct call *call, struct work *work, uint64_t most)
 {
-    const struct feature *feature = &work->features[work->feature];
-    struct pooling *pooling = work->pool->pooling;
-    size_t max_ids = count_of(most, cost_of_id(work, work->feature));
-    size_t max_bags = count_of(most, cost_of_bag(work, work->feature));
+    const struct feature *feature = &work->features[work->at.feature];
+    struct pooling *pooling = work->at.pool->pooling;
+    size_t max_ids = count_of(most, cost_of_id(work, work->at.feature));
+    size_t max_bags = count_of(most, cost_of_bag(work, work->at.feature));
     struct feature ahead = *feature;
     uint64_t unseen = 0;
     ahead.ids = pooling_ahead(pooling, max_ids, max_bags);
@@ -203,7 +199,7 @@ static int pool_next(struct call *call, struct work *work, uint64_t most)
     if (rv > 0) {
         return 0;
     }
-    if (feature_done(call, work->feature, feature, rv, unseen) != 0) {
+    if (feature_done(call, work->at.feature, feature, rv, unseen) != 0) {
         return -1;
     }
     end_feature(work, unseen);
@@ -212,19 +208,21 @@ static int pool_next(struct call *call, struct work *work, uint64_t most)
 
 static int do_step(struct call *call, struct work *work, uint64_t most)
 {
-    size_t i = work->feature;
+    size_t i = work->at.feature;
     int rv = 0;
-    if (work->out == NULL) {
-        work->out = blocks_add(&work->writer, &work->heads[i]);
-        rv = work->pool != NULL ? pool_begin(work) : 0;
+    if (work->at.out == NULL) {
+        work->at.out = blocks_add(&work->writer, &work->heads[i]);
+        rv = work->at.pool != NULL ? pool_begin(work) : 0;
     }
     if (rv != 0) {
         return feature_done(call, i, &work->features[i], rv, 0);
     }
-    rv = !work->pools         ? look_up(call, work, most)
-         : work->pool != NULL ? pool_next(call, work, most)
-                              : pool_whole(call, work);
-    return rv != 0 || work->is_small ? rv : call_check_deadline(call);
+    rv = !work->pools            ? look_up(call, work, most)
+         : work->at.pool != NULL ? pool_next(call, work, most)
+                                 : pool_whole(call, work);
+    bool is_done = work->at.feature == work->n_features;
+    return rv != 0 || work->is_small || is_done ? rv
+                                                : call_check_deadline(call);
 }
 
 static uint64_t step_cost(struct call *call, const struct work *work)
@@ -244,12 +242,12 @@ int work_continue(struct call *call)
     if (work->in_turn && call_check_deadline(call) != 0) {
         return -1;
     }
-    while (work->feature < work->n_features) {
+    while (work->at.feature < work->n_features) {
         int rv = do_step(call, work, most);
         if (rv != 0) {
             return rv;
         }
-        if (work->in_turn && work->feature < work->n_features &&
+        if (work->in_turn && work->at.feature < work->n_features &&
             service->now_ns() >= end_ns) {
             return 1;
         }
@@ -266,7 +264,7 @@ static int make_pool(struct call *call, struct work *work)
                    &made) != 0) {
         return -1;
     }
-    work->pool = made;
+    work->at.pool = made;
     return 0;
 }
 

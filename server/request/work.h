@@ -34,13 +34,15 @@ struct work {
     bool is_small; /* done before its deadline could matter */
     bool in_turn;  /* large: to be done in pieces */
     struct blocks_writer writer;
-    /* Where the next step begins. */
-    size_t feature;
-    uint8_t *out;    /* values of the feature go here; NULL: it is not begun */
-    size_t id;       /* of a lookup */
-    uint64_t unseen; /* of those before it */
-    struct work_pool *pool; /* in turn; NULL: it is not, or looks up */
-    bool is_warm;           /* pages of the next step were just read */
+    /* Where the next step begins; zeroed is the beginning. */
+    struct {
+        size_t feature;
+        uint8_t *out; /* values of the feature go here; NULL: it is not begun */
+        size_t id;    /* of a lookup */
+        uint64_t unseen;        /* of those before it */
+        struct work_pool *pool; /* in turn; NULL: it is not, or looks up */
+        bool is_warm;           /* pages of the next step were just read */
+    } at;
 };
 
 /* Room for features and heads, to be filled; the rest is zero. */

@@ -31,6 +31,16 @@ class AllocationsTest(nibble_test.TestCase):
                 frame(LOOKUP, pb.LookupRequest(model="none"))], \
             frame(LOOKUP, large)
 
+    def others(self, i):
+        """As no round before asked, so that they have to be decoded."""
+        lookup = pb.LookupRequest()
+        lookup.features.add(table="t", ids=range(1 + i * 7 % 1000))
+        pool = pb.PoolRequest()
+        first = 1 + i % 39
+        pool.features.add(table="t", ids32=range(80), weights=[1] * 80,
+                          lengths=[first, 40 - first, 40 - i % 17, i % 17])
+        return [frame(LOOKUP, lookup), frame(POOL, pool)]
+
     def allocations(self, rounds):
         """Requests to malloc() of a server that answered so many rounds."""
         server = self.serve({"t": self.table}, env={
@@ -38,9 +48,10 @@ class AllocationsTest(nibble_test.TestCase):
         small, large = self.requests()
         peer, other = self.connect(server), self.connect(server)
         for i in range(rounds):
+            asked = small + self.others(i)
             for to in (peer, other):
-                to.send(b"".join(small))
-                for _ in small:
+                to.send(b"".join(asked))
+                for _ in asked:
                     self.assertIsNotNone(to.receive())
             if i % 20 == 0:
                 peer.send(large)

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* Large requests, answered a piece a turn: what happens in between. */
+#include "server/request/plans.h"
 #include "server/request/session.h"
 
 #include <string.h>
@@ -252,6 +253,13 @@ START_TEST(a_long_bag_comes_again)
         ck_assert_uint_gt(finish(), 5);
         service_end_turn(&fixture_service);
     }
+    uint32_t timeout_ms;
+    struct call call = {.method = FRAME_METHOD_pool,
+                        .arena = fixture_service.arena};
+    ck_assert_ptr_nonnull(plans_recall(fixture_service.plans, &call,
+                                       input + FRAME_HEADER_BYTES,
+                                       n - FRAME_HEADER_BYTES, &timeout_ms));
+    arena_reset(call.arena);
     send_all();
     ck_assert_uint_eq(n_sent % 4, 0);
     for (size_t i = 1; i < 4; i++) {

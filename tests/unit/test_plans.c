@@ -228,9 +228,12 @@ START_TEST(other_ids_are_answered_alike)
     unsigned n_known = 0;
     for (unsigned round = 0; round < 200; round++) {
         struct shape shape = random_shape();
+        if (round % 2 == 0) { /* else others are known, too */
+            plans_forget(fixture_service.plans);
+        }
         for (unsigned again = 0; again < 5; again++) {
             make_body(&shape);
-            ck_assert(again < 2 || has_empty_array(&shape) ||
+            ck_assert(round % 2 != 0 || again < 2 || has_empty_array(&shape) ||
                       is_known(shape.method));
             n_known += is_known(shape.method);
             ck_assert(is_the_same(shape.method));
@@ -301,6 +304,175 @@ START_TEST(ids_in_parts_are_answered_alike)
         ck_assert(fixture_next_frame(&at, frame + sizeof(frame), &answer));
         ck_assert_uint_eq(answer.header.kind, FRAME_REPLY);
     }
+}
+END_TEST
+
+/* A Pool of two packed ids with weights one by one; or a Lookup of an id by
+ * itself, and of a feature with none in an array. */
+static uint16_t make_odd(int kind, uint8_t value)
+{
+    static const uint8_t pool[] = {
+        0x2a, 36, 0x0a, 1, 'a', 0x12, 16,   1,    0, 0, 0, 0,
+        0,    0,  0,    2, 0,   0,    0,    0,    0, 0, 0, 0x1a,
+        1,    2,  0x25, 0, 0,   0,    0x40, 0x25, 0, 0, 0, 0x40};
+    static const uint8_t lookup[] = {0x2a, 12, 0x0a, 1, 'a', 0x11, 0,
+                                     0,    0,  0,    0, 0,   0,    0,
+                                     0x2a, 5,  0x0a, 1, 'a', 0x12, 0};
+    if (kind == 0) {
+        memcpy(body, pool, sizeof(pool));
+        body_bytes = sizeof(pool);
+        body[1] = (uint8_t)(sizeof(pool) - 2);
+        body[29] = body[34] = value; /* of the weights */
+        return FRAME_METHOD_pool;
+    }
+    memcpy(body, lookup, sizeof(lookup));
+    body_bytes = sizeof(lookup);
+    body[6] = value;
+    return FRAME_METHOD_lookup;
+}
+
+/* Nothing that was decoded is pointed to when others have been. */
+START_TEST(nothing_stale_is_used)
+{
+    struct shape other = {.method = FRAME_METHOD_lookup, .n_features = 4};
+    for (unsigned i = 0; i < 4; i++) {
+        other.features[i].table = "a";
+        other.features[i].n_ids = MAX_IDS - i;
+        other.features[i].wide = true;
+    }
+    for (uint8_t value = 1; value < 4; value++) {
+        for (unsigned again = 0; again < 4; again++) {
+            uint16_t method = make_odd(_i, value);
+            ck_assert(is_the_same(method));
+            const uint8_t *at = frame;
+            struct fixture_frame answer;
+            ck_assert(fixture_next_frame(&at, frame + sizeof(frame), &answer));
+            ck_assert_uint_eq(answer.header.kind, FRAME_REPLY);
+            if (again == 2) {
+                make_body(&other);
+                ask(other.method, frame);
+            }
+        }
+    }
+}
+END_TEST
+
+static void make_single(struct shape *shape, const char *table)
+{
+    *shape = (struct shape){.method = FRAME_METHOD_lookup, .n_features = 1};
+    shape->features[0].table = table;
+    shape->features[0].n_ids = 4;
+}
+
+static void ask_times(struct shape *shape, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        make_body(shape);
+        ck_assert(is_the_same(shape->method));
+    }
+}
+
+static bool knows(struct shape *shape)
+{
+    make_body(shape);
+    return is_known(shape->method);
+}
+
+START_TEST(what_comes_once_is_not_kept)
+{
+    struct shape shape;
+    make_single(&shape, "a");
+    ask_times(&shape, 1);
+    ck_assert(!knows(&shape));
+    ask_times(&shape, 1);
+    ck_assert(knows(&shape));
+}
+END_TEST
+
+/* Two of a length, in turn; a third has to come more often. */
+START_TEST(two_of_a_length_are_kept)
+{
+    struct shape a;
+    struct shape b;
+    struct shape third;
+    make_single(&a, "a");
+    make_single(&b, "b");
+    make_single(&third, "c"); /* refused, and never kept */
+    for (unsigned i = 0; i < 3; i++) {
+        ask_times(&a, 1);
+        ask_times(&b, 1);
+        ask_times(&third, 1);
+    }
+    ck_assert(knows(&a));
+    ck_assert(knows(&b));
+    third = a;
+    third.dtype = NB_FP16;
+    b.dtype = NB_BF16; /* as long as that one */
+    plans_forget(fixture_service.plans);
+    a.dtype = NB_BF16;
+    ask_times(&a, 2);
+    ask_times(&b, 2);
+    ck_assert(knows(&a) && knows(&b));
+    ask_times(&third, 3);
+    ck_assert(!knows(&third));
+    ck_assert(knows(&a) && knows(&b));
+    ask_times(&third, 20);
+    ck_assert(knows(&third));
+}
+END_TEST
+
+static void ask_in_time(uint32_t timeout_ms)
+{
+    Nibble__V1__LookupRequest request = NIBBLE__V1__LOOKUP_REQUEST__INIT;
+    request.timeout_ms = timeout_ms;
+    body_bytes = nibble__v1__lookup_request__pack(&request, body);
+    ck_assert(is_the_same(FRAME_METHOD_lookup));
+}
+
+/* Each is held to its own. */
+START_TEST(other_timeouts_are_answered_alike)
+{
+    for (uint32_t i = 0; i < 4; i++) {
+        ask_in_time(50 - i);
+    }
+    ck_assert(is_known(FRAME_METHOD_lookup));
+    fixture_now_ns = 1000000000 + 31 * 1000000;
+    static const uint32_t timeouts[] = {30, 50, 32, 1};
+    for (unsigned i = 0; i < 4; i++) {
+        ask_in_time(timeouts[i]);
+        ck_assert(is_known(FRAME_METHOD_lookup));
+        const uint8_t *at = frame;
+        struct fixture_frame answer;
+        ck_assert(fixture_next_frame(&at, frame + sizeof(frame), &answer));
+        ck_assert_uint_eq(answer.header.kind,
+                          timeouts[i] < 31 ? FRAME_ERROR : FRAME_REPLY);
+    }
+}
+END_TEST
+
+/* Beyond 32 bits, cut short in the array, or told twice. */
+START_TEST(odd_timeouts_are_answered_alike)
+{
+    static const struct {
+        size_t bytes;
+        uint8_t kept[8];
+        uint8_t odd[8];
+    } kinds[] = {
+        {6,
+         {0x18, 0x80, 0x80, 0x80, 0x80, 1},
+         {0x18, 0xff, 0xff, 0xff, 0xff, 0x7f}},
+        {3, {0x18, 0x80, 1}, {0x18, 1, 0x18}},
+        {5, {0x18, 1, 0x20, 0x80, 0}, {0x18, 0x81, 0, 0x20, 0}},
+        {4, {0x18, 1, 0x18, 50}, {0x18, 50, 0x18, 1}},
+    };
+    fixture_now_ns = 1000000000 + 31 * 1000000;
+    body_bytes = kinds[_i].bytes;
+    for (unsigned again = 0; again < 3; again++) {
+        memcpy(body, kinds[_i].kept, body_bytes);
+        ck_assert(is_the_same(FRAME_METHOD_lookup));
+    }
+    memcpy(body, kinds[_i].odd, body_bytes);
+    ck_assert(is_the_same(FRAME_METHOD_lookup));
 }
 END_TEST
 
@@ -375,6 +547,7 @@ static bool keeps(const Nibble__V1__PoolFeature *feature, size_t n, size_t more)
     request.version = more / 6;
     request.n_features = n;
     request.features = features;
+    plans_forget(fixture_service.plans);
     size_t bytes = nibble__v1__pool_request__pack(&request, large);
     for (unsigned again = 0; again < 3; again++) {
         struct call call = make_call(FRAME_METHOD_pool);
@@ -429,6 +602,11 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, other_ids_are_answered_alike);
     tcase_add_test(tcase, other_bytes_are_answered_alike);
     tcase_add_loop_test(tcase, ids_in_parts_are_answered_alike, 0, 4);
+    tcase_add_loop_test(tcase, nothing_stale_is_used, 0, 2);
+    tcase_add_test(tcase, what_comes_once_is_not_kept);
+    tcase_add_test(tcase, two_of_a_length_are_kept);
+    tcase_add_test(tcase, other_timeouts_are_answered_alike);
+    tcase_add_loop_test(tcase, odd_timeouts_are_answered_alike, 0, 4);
     tcase_add_test(tcase, another_method_is_another_request);
     tcase_add_test(tcase, a_deadline_is_kept);
     tcase_add_test(tcase, another_catalog_knows_nothing);
