@@ -102,6 +102,7 @@ as_nibble nibble lookup --server "$(cat "$image/tmp/address")" --table words \
     --ids 0
 kill "$server"
 wait "$server"
+trap - EXIT # its number may be another's by then
 echo "the Dockerfile's steps work"
 
 for target in $targets; do

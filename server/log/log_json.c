@@ -103,8 +103,9 @@ static int quoted_byte(const char **at)
     return (unsigned char)*from;
 }
 
-/* The least that a sequence of 2, 3 and 4 bytes stands for. */
-static const uint32_t least_of_bytes[] = {0x80, 0x800, 0x10000};
+/* The least that goes through of 2, 3 and 4 bytes: no more bytes than it takes,
+ * and no control character, which a terminal would obey. */
+static const uint32_t least_of_bytes[] = {0xa0, 0x800, 0x10000};
 
 /* A character of more than a byte, `first` and what stands at `*at`, goes
  * through as it is; false, and nothing is done, if that is no UTF-8. */
