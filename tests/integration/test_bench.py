@@ -170,17 +170,18 @@ class Stalls(nibble_test.TestCase):
         self.assertGreaterEqual(step["late_sends"], step["late_held"])
 
     def test_sockets_that_are_full_are_not_the_clients_fault(self):
-        # There are slots enough; 64 MB a stall do not fit into a socket.
-        server = StaticServer(self, "--profile", "point", "--stall-ms", "400")
+        # There are slots enough; 256 MB a stall do not fit into a socket. It is
+        # most of the time, so that few are late where the client itself had
+        # to wait for a processor.
+        server = StaticServer(self, "--profile", "point", "--stall-ms", "800")
         step = bench("--server", server.address, "--tables", "t0:1000000",
                      "--connections", 1, "--depth", 1024, "--rate", 40,
                      "--arrivals", "constant", "--duration", 1,
                      "--warm-up", "0.1", "--request-mib", 1,
                      check=False)["steps"][0]
         self.assertGreater(step["late_held"], 4)
-        # Some are late where the client had to wait for a processor.
         self.assertLess(step["late_sends"] - step["late_held"],
-                        3 * step["late_held"])
+                        step["late_held"])
 
     def test_latency_is_delay_and_service(self):
         # Every request is sent when due, so that service time shows it too.
