@@ -97,6 +97,22 @@ struct cli_text text_percent(double part, double whole)
     return made;
 }
 
+/* Nothing that a terminal would obey. */
+static char harmless(char c)
+{
+    if ((unsigned char)c < 0x20 || c == 0x7f) {
+        return '?';
+    }
+    return c;
+}
+
+void text_foreign_print(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        putchar(harmless(*text));
+    }
+}
+
 struct cli_text text_foreign(const char *text)
 {
     struct cli_text made;
@@ -106,8 +122,7 @@ struct cli_text text_foreign(const char *text)
         n = sizeof(made.text) - 1;
     }
     for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        made.text[i] = (char)(c < 0x20 || c == 0x7f ? '?' : c);
+        made.text[i] = harmless(text[i]);
     }
     made.text[n] = '\0';
     if (cut) {

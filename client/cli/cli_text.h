@@ -30,6 +30,8 @@ struct cli_text text_percent(double part, double whole);
 /* Text from outside with nothing in it that a terminal would obey, cut to fit
  * with "..." */
 struct cli_text text_foreign(const char *text);
+/* The same on standard output, of any length and whole. */
+void text_foreign_print(const char *text);
 
 /* Prints text as one word of a shell that reads it back whole, likewise without
  * anything that a terminal would obey. */

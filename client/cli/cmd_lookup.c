@@ -108,7 +108,7 @@ static int ask(const struct server_query *query, const struct id_list *ids,
     }
     what.params = params;
     int status = rv == 0 ? query_output(query, &what, &reply)
-                         : command_fail("lookup", rv, &err);
+                         : query_fail("lookup", rv, &err);
     nb_table_params_free(params);
     nb_client_close(client);
     return status;
@@ -149,7 +149,8 @@ int cmd_lookup(int argc, char **argv)
 {
     struct lookup_args args = {0};
     int status;
-    if (!options_parse(&table, argc, argv, &args, &status)) {
+    if (!options_parse(&table, argc, argv, &args, &status) ||
+        !query_check("lookup", &args.query, &status)) {
         return status;
     }
     if ((args.ids != NULL) + (args.ids_file != NULL) + (args.keys != NULL) !=

@@ -106,7 +106,7 @@ static int ask(const struct pool_args *args, const struct bag_list *bags,
         rv = nb_client_pool(client, &request, &reply, &err);
     }
     int status = rv == 0 ? query_output(query, &what, &reply)
-                         : command_fail("pool", rv, &err);
+                         : query_fail("pool", rv, &err);
     nb_client_close(client);
     return status;
 }
@@ -128,7 +128,8 @@ int cmd_pool(int argc, char **argv)
 {
     struct pool_args args = {0};
     int status;
-    if (!options_parse(&table, argc, argv, &args, &status)) {
+    if (!options_parse(&table, argc, argv, &args, &status) ||
+        !query_check("pool", &args.query, &status)) {
         return status;
     }
     if (args.weights != NULL && args.pooling == NB_MAX) {

@@ -20,7 +20,8 @@ int cmd_status(int argc, char **argv)
 {
     struct server_query query = {0};
     int status;
-    if (!options_parse(&options, argc, argv, &query, &status)) {
+    if (!options_parse(&options, argc, argv, &query, &status) ||
+        !query_check("status", &query, &status)) {
         return status;
     }
     struct nb_errctx err = {""};
@@ -32,7 +33,7 @@ int cmd_status(int argc, char **argv)
         rv = nb_client_status(client, &body, &bytes, &err);
     }
     status = rv == 0 ? status_output(&query, body, bytes)
-                     : command_fail("status", rv, &err);
+                     : query_fail("status", rv, &err);
     nb_client_close(client);
     return status;
 }

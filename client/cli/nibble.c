@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* nibble, the command-line tool: finds the command and runs it. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,11 +21,15 @@ static const char *without_dashes(const char *word)
 /* A command is done when what it printed has left the process. */
 static int flush(const char *command, int status)
 {
+    errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) {
         return status;
     }
-    const struct nb_errctx err = {"standard output: cannot write"};
-    return command_fail(command, 0, &err);
+    int rv = -errno; /* 0: what failed was an earlier write */
+    struct nb_errctx err;
+    nb_fail(&err, rv, "standard output: cannot write%s%s", rv != 0 ? ": " : "",
+            rv != 0 ? nb_strerror(rv) : "");
+    return command_fail(command, rv, &err);
 }
 
 int main(int argc, char **argv)

@@ -5,6 +5,9 @@
 
 #include <errno.h>
 
+#include "client/cli/command.h"
+#include "client/lib/dial.h"
+
 #define AT(field) offsetof(struct server_query, field)
 
 const struct option_row query_server_rows[QUERY_SERVER_ROWS] = {
@@ -66,6 +69,22 @@ const char *query_dtype_at(size_t i)
     return i < sizeof(names) / sizeof(names[0]) ? names[i] : NULL;
 }
 
+bool query_check(const char *command, const struct server_query *query,
+                 int *status)
+{
+    struct sockaddr_un path;
+    char host[DIAL_HOST_BYTES];
+    char port[DIAL_PORT_BYTES];
+    struct nb_errctx err;
+    int rv = dial_is_unix(query->server)
+                 ? dial_unix(query->server, &path, &err)
+                 : dial_split(query->server, host, port, &err);
+    if (rv != 0) {
+        *status = command_misused(command, "--server: %s", err.text);
+    }
+    return rv == 0;
+}
+
 int query_connect(const struct server_query *query, struct nb_client **client,
                   struct nb_errctx *err)
 {
@@ -79,4 +98,15 @@ int query_connect(const struct server_query *query, struct nb_client **client,
         return nb_fail(err, rv, "%.200s (is nibbled running there?)", why.text);
     }
     return rv == 0 ? 0 : nb_fail(err, rv, "%s", why.text);
+}
+
+int query_fail(const char *command, int code, const struct nb_errctx *err)
+{
+    struct nb_errctx line = *err;
+    if (code == NB_ERR_CLOSED || code == NB_ERR_FRAME) {
+        nb_fail(&line, code,
+                "%.180s (is that where nibbled listens? --admin is another)",
+                err->text);
+    }
+    return command_fail(command, code, &line);
 }

@@ -34,8 +34,16 @@ extern const struct option_row query_table_rows[QUERY_TABLE_ROWS];
 /* Choices of --dtype, in the order of enum nb_dtype. */
 option_choice_fn query_dtype_at;
 
+/* Whether --server is written as an address is; false once told of wrong usage,
+ * *status then being what to exit with. */
+bool query_check(const char *command, const struct server_query *query,
+                 int *status);
+
 /* Connects as the options say; errors as nb_client_connect(). */
 int query_connect(const struct server_query *query, struct nb_client **client,
                   struct nb_errctx *err);
+
+/* command_fail() of a question, with what may be wrong with the address. */
+int query_fail(const char *command, int code, const struct nb_errctx *err);
 
 #endif

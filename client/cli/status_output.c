@@ -100,7 +100,9 @@ static void print_reload(const reload_status *reload)
            text_counted(reload->loads, "load").text,
            text_counted(reload->failures, "failure").text);
     if (reload->reason[0] != '\0') {
-        printf("  reason      %s\n", text_foreign(reload->reason).text);
+        printf("  reason      ");
+        text_foreign_print(reload->reason);
+        printf("\n");
     }
 }
 

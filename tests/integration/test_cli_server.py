@@ -5,6 +5,7 @@
 import json
 import os
 import socket
+import threading
 import unittest
 
 import numpy
@@ -242,9 +243,19 @@ class ServerTest(nibble_test.TestCase):
                 line = self.fails(*arguments, server=address)
                 self.assertIn(address, line)
                 self.assertIn("is nibbled running", line)
-        for address in ("nowhere", "127.0.0.1:0", "::1:7700", "[::1:7700",
-                        "unix:", "unix:/no/such.sock", "no.such.invalid:1"):
+        for address in ("unix:/no/such.sock", "no.such.invalid:1"):
             self.assertIn(address, self.fails("status", server=address))
+
+    def test_addresses_that_are_none(self):
+        for address in ("nowhere", "127.0.0.1:0", "localhost:99999",
+                        "::1:7700", "[::1:7700", "unix:"):
+            for arguments in (["lookup", "--table", "t", "--ids", "1"],
+                              ["pool", "--table", "t", "--bags", "1"],
+                              ["status"]):
+                done = self.ask(*arguments, server=address, check=False)
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertEqual(done.stdout, "")
+                self.assertIn("--server: " + address, done.stderr)
 
     def test_a_server_that_is_silent(self):
         with socket.socket() as silent:
@@ -253,6 +264,27 @@ class ServerTest(nibble_test.TestCase):
             line = self.fails("status", "--timeout-ms", "100",
                               server="127.0.0.1:%d" % silent.getsockname()[1])
         self.assertIn("within 100 ms", line)
+
+    def test_a_server_that_is_another(self):
+        """As an admin port does: it closes what is no HTTP, or answers it."""
+        for answer in b"", b"HTTP/1.1 400 Bad Request\r\n\r\n":
+            with socket.socket() as other:
+                other.bind(("127.0.0.1", 0))
+                other.listen()
+
+                def serve(other=other, answer=answer):
+                    peer = other.accept()[0]
+                    with peer:
+                        peer.recv(1 << 16)
+                        peer.sendall(answer)
+
+                thread = threading.Thread(target=serve)
+                thread.start()
+                line = self.fails("lookup", "--table", "t", "--ids", "1",
+                                  server="127.0.0.1:%d" %
+                                  other.getsockname()[1])
+                thread.join()
+            self.assertIn("--admin is another", line)
 
     def test_unix_socket(self):
         path = scratch_path(".sock")

@@ -218,7 +218,8 @@ class Usage(unittest.TestCase):
             done = subprocess.run([nibble_test.NIBBLE, "help"], stdout=full,
                                   stderr=subprocess.PIPE, text=True)
         self.assertEqual(done.returncode, 1)
-        self.assertIn("standard output", done.stderr)
+        self.assertIn("standard output: cannot write: No space left",
+                      done.stderr)
 
 
 if __name__ == "__main__":

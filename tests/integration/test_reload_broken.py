@@ -279,6 +279,17 @@ class BrokenTest(RepoCase):
 
 
 class NameTest(RepoCase):
+    def test_a_long_reason_is_shown_whole(self):
+        model = "m" * 100
+        self.publish(0, model=model)
+        server = self.serve_repo()
+        os.mkdir(self.path(2, model=model))
+
+        def told():
+            return "manifest.json: No such file" in nibble(
+                "status", "--server", server.address).stdout
+        wait_for(told, "the reason stands there to its end")
+
     def test_a_path_that_is_not_utf8(self):
         """A reason with it can be read by all who may ask for it."""
         self.repo = scratch_path(".\udcff.repo")
