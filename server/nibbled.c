@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/net/descriptors.h"
 #include "server/models/follower.h"
@@ -29,6 +30,25 @@ static int fail(int status, const struct nb_errctx *err)
 {
     fprintf(stderr, "nibbled: %s\n", err->text);
     return status;
+}
+
+/* A name that is misspelt would be ignored. Its value may be nobody's to see.
+ */
+static void warn_of_variables(void)
+{
+    for (char **entry = environ; *entry != NULL; entry++) {
+        size_t bytes = options_unknown_variable(*entry);
+        if (bytes > 0) {
+            char name[128];
+            struct log_text quoted;
+            snprintf(name, sizeof(name), "%.*s",
+                     (int)(bytes < sizeof(name) ? bytes : sizeof(name) - 1),
+                     *entry);
+            log_warn("unknown-variable",
+                     "name=%s why=\"no option is so called\"",
+                     log_quote(name, &quoted));
+        }
+    }
 }
 
 static int serve_files(const struct options *options, struct nb_errctx *err)
@@ -122,6 +142,7 @@ int main(int argc, char **argv)
         return printed();
     }
     if (action == OPTIONS_CHECK) {
+        warn_of_variables();
         options_print_config(&options, stdout);
         options_fini(&options);
         return printed();
@@ -133,6 +154,7 @@ int main(int argc, char **argv)
     if (strcmp(options.log_format, "json") == 0) {
         log_as_json();
     }
+    warn_of_variables();
     options.loops = server_loops(&options); /* as many as the log says */
     descriptors_raise_limit();
     free_to_system();

@@ -220,6 +220,30 @@ static void variable_name(const char *flag, char *to, size_t bytes)
     }
 }
 
+/* Kubernetes tells every container of a service called nibbled by these. */
+static bool is_of_service(const char *entry)
+{
+    return strncmp(entry, "NIBBLED_SERVICE_", 16) == 0 ||
+           strncmp(entry, "NIBBLED_PORT=", 13) == 0 ||
+           strncmp(entry, "NIBBLED_PORT_", 13) == 0;
+}
+
+size_t options_unknown_variable(const char *entry)
+{
+    size_t bytes = strcspn(entry, "=");
+    char name[64];
+    if (strncmp(entry, "NIBBLED_", 8) != 0 || is_of_service(entry)) {
+        return 0;
+    }
+    for (size_t i = 0; i < option_rows_n; i++) {
+        variable_name(option_rows[i].flag, name, sizeof(name));
+        if (strlen(name) == bytes && memcmp(name, entry, bytes) == 0) {
+            return 0;
+        }
+    }
+    return bytes;
+}
+
 static int take_environment(struct options *options, options_env_fn *env,
                             struct nb_errctx *err)
 {

@@ -56,6 +56,10 @@ typedef const char *options_env_fn(const char *name);
 int options_parse(struct options *options, int argc, char *const *argv,
                   options_env_fn *env, enum options_action *action,
                   struct nb_errctx *err);
+/* Of "NAME=VALUE": the length of a NAME that looks like the variable of an
+ * option and is of none; 0: it is all right. */
+size_t options_unknown_variable(const char *entry);
+
 void options_fini(struct options *options);
 
 /* As they are if nothing is given; the caller ends them with options_fini(),

@@ -116,6 +116,19 @@ class Life(nibble_test.TestCase):
         for line in log.splitlines():
             self.assertRegex(line, r"^ts=\S+Z level=\w+ event=\w+")
 
+    def test_a_variable_of_no_option_is_told(self):
+        env = {"NIBBLED_MAX_ID": "secret", "NIBBLED_MAX_BAGS": "88",
+               "NIBBLED_SERVICE_HOST": "10.0.0.1",
+               "NIBBLED_PORT_7700_TCP": "tcp://10.0.0.1:7700"}
+        told = "level=warn event=unknown-variable name=NIBBLED_MAX_ID why="
+        server = self.start(env=env)
+        self.assertEqual(server.log().count("event=unknown-variable"), 1)
+        self.assertIn(told, server.log())
+        self.assertNotIn("secret", server.log())
+        done = run(NIBBLED, "--table", "t=" + self.table, "--check-config",
+                   env=env)
+        self.assertIn(told, done.stderr)
+
     # ---- tables -----------------------------------------------------------
 
     def test_files_that_are_not_tables(self):

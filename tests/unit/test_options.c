@@ -203,6 +203,35 @@ START_TEST(wrong_usage)
 }
 END_TEST
 
+START_TEST(variables_of_no_option)
+{
+    static const struct {
+        const char *entry;
+        size_t bytes;
+    } entries[] = {
+        {"NIBBLED_MAX_IDS=1", 0},
+        {"NIBBLED_CONFIG=", 0},
+        {"NIBBLED_MAX_ID=1", 14},
+        {"NIBBLED_MAX_IDSS=1", 16},
+        {"NIBBLED_max_ids=1", 15},
+        {"NIBBLED_=1", 8},
+        {"NIBBLED_X", 9},
+        {"NIBBLED=1", 0},
+        {"NIBBLE_MAX_ID=1", 0},
+        {"XNIBBLED_MAX_ID=1", 0},
+        {"NIBBLED_SERVICE_HOST=10.0.0.1", 0},
+        {"NIBBLED_SERVICE_PORT_RPC=7700", 0},
+        {"NIBBLED_PORT=tcp://10.0.0.1:7700", 0},
+        {"NIBBLED_PORT_7700_TCP_ADDR=10.0.0.1", 0},
+        {"NIBBLED_PORTS=1", 13},
+    };
+    for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
+        ck_assert_uint_eq(options_unknown_variable(entries[i].entry),
+                          entries[i].bytes);
+    }
+}
+END_TEST
+
 START_TEST(description_names_what_is_not_as_by_default)
 {
     struct options options;
@@ -365,6 +394,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, help_and_version_win);
     tcase_add_loop_test(tcase, wrong_usage, 0,
                         sizeof(wrong) / sizeof(wrong[0]));
+    tcase_add_test(tcase, variables_of_no_option);
     tcase_add_test(tcase, description_names_what_is_not_as_by_default);
     suite_add_tcase(suite, tcase);
     TCase *files = tcase_create("files");
