@@ -494,25 +494,6 @@ START_TEST(another_method_is_another_request)
 }
 END_TEST
 
-START_TEST(a_deadline_is_kept)
-{
-    Nibble__V1__LookupRequest request = NIBBLE__V1__LOOKUP_REQUEST__INIT;
-    request.timeout_ms = 20;
-    body_bytes = nibble__v1__lookup_request__pack(&request, body);
-    for (unsigned again = 0; again < 3; again++) {
-        ask(FRAME_METHOD_lookup, frame);
-    }
-    ck_assert(is_known(FRAME_METHOD_lookup));
-    fixture_now_ns = 1000000000 + 21 * 1000000;
-    ck_assert(is_the_same(FRAME_METHOD_lookup));
-    const uint8_t *at = frame;
-    struct fixture_frame answer;
-    size_t bytes = ask(FRAME_METHOD_lookup, frame);
-    ck_assert(fixture_next_frame(&at, frame + bytes, &answer));
-    ck_assert_uint_eq(answer.header.kind, FRAME_ERROR);
-}
-END_TEST
-
 START_TEST(another_catalog_knows_nothing)
 {
     struct catalog *empty;
@@ -608,7 +589,6 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, other_timeouts_are_answered_alike);
     tcase_add_loop_test(tcase, odd_timeouts_are_answered_alike, 0, 4);
     tcase_add_test(tcase, another_method_is_another_request);
-    tcase_add_test(tcase, a_deadline_is_kept);
     tcase_add_test(tcase, another_catalog_knows_nothing);
     tcase_add_loop_test(tcase, much_is_not_kept, 0, 4);
     suite_add_tcase(suite, tcase);
