@@ -1,6 +1,7 @@
 /* Copyright the nibble authors.
  * SPDX-License-Identifier: Apache-2.0 */
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "client/cli/cli_text.h"
@@ -204,6 +205,14 @@ static int compare_source(const struct eval_args *args,
     struct source *source;
     int rv = source_open(args->against, &args->source, &source, err);
     if (rv != 0) {
+        return rv;
+    }
+    uint32_t dim = table_info(table)->format.dim;
+    if (source_dim(source) != dim) {
+        rv = nb_fail(err, NB_ERR_INVALID,
+                     "%.100s has dim %" PRIu32 ", %.100s has dim %" PRIu32,
+                     args->file, dim, args->against, source_dim(source));
+        source_close(source);
         return rv;
     }
     struct progress_line line;

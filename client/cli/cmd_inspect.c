@@ -61,15 +61,18 @@ static const char *ids_text(const struct table_info *info)
 }
 
 struct unseen_text {
-    char text[64];
+    char text[80];
 };
 
 static struct unseen_text unseen_text(const struct table_info *info)
 {
     struct unseen_text shown = {"zeros"};
     if (info->unseen.action == NB_UNSEEN_DEFAULT) {
-        snprintf(shown.text, sizeof(shown.text), "row %" PRIu64 " of the file",
-                 info->unseen.default_row);
+        snprintf(shown.text, sizeof(shown.text), "row %" PRIu64 "%s",
+                 info->unseen.default_row,
+                 info->keys_bytes > 0
+                     ? " of the file, whose order is not the input's"
+                     : "");
     } else if (info->unseen.action == NB_UNSEEN_ERROR) {
         snprintf(shown.text, sizeof(shown.text), "an error");
     }
@@ -91,6 +94,9 @@ static size_t packed_row_bytes(const struct table_info *info)
 /* A member of the metadata, whatever the version that wrote it put there. */
 static void print_member(const char *key, json_t *value)
 {
+    if (json_is_string(value) && json_string_length(value) == 0) {
+        return; /* the search of a codec that has none */
+    }
     char *text = json_is_string(value)
                      ? strdup(json_string_value(value))
                      : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY |

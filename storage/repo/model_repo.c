@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -242,14 +243,61 @@ void serving_fini(struct serving *serving)
 
 /* ---- pinning ------------------------------------------------------------- */
 
+/* Of many, the highest: they are what one looks for. */
+#define VERSIONS_NAMED 5u
+
+static int refuse_version(const struct model_dir *dir, uint64_t version,
+                          struct nb_errctx *err)
+{
+    struct version_list list;
+    struct nb_errctx ignored;
+    char names[VERSIONS_NAMED * 24] = "";
+    if (model_dir_versions(dir, &list, &ignored) != 0) {
+        list = (struct version_list){0};
+    }
+    size_t first = list.n > VERSIONS_NAMED ? list.n - VERSIONS_NAMED : 0;
+    size_t at = 0;
+    for (size_t i = first; i < list.n; i++) {
+        at += (size_t)snprintf(names + at, sizeof(names) - at, ", %" PRIu64,
+                               list.versions[i]);
+    }
+    version_list_fini(&list);
+    return nb_fail(err, NB_ERR_NOT_FOUND,
+                   "%.90s: there is no version %" PRIu64 "%s%s%s", dir->path,
+                   version, at > 0 ? ", there is " : "",
+                   first > 0 ? "..., " : "", at > 0 ? names + 2 : "");
+}
+
+/* Of a directory that is not there: which there are, if the repository is. */
+static int refuse_model(const char *repo, const char *model,
+                        struct nb_errctx *err)
+{
+    struct model_names models;
+    struct nb_errctx ignored;
+    if (model_repo_models(repo, &models, &ignored) != 0) {
+        return -ENOENT; /* *err says it */
+    }
+    char names[112] = "";
+    size_t at = 0;
+    for (size_t i = 0; i < models.n && at < sizeof(names); i++) {
+        at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s",
+                               i > 0 ? ", " : "there is ", models.names[i]);
+    }
+    if (at >= sizeof(names)) {
+        memcpy(names + sizeof(names) - sizeof("..."), "...", sizeof("..."));
+    }
+    model_names_fini(&models);
+    return nb_fail(err, -ENOENT, "%.60s: no model '%.50s', %s", repo, model,
+                   at > 0 ? names : "nor any other");
+}
+
 static int check_whole(const struct model_dir *dir, uint64_t version,
                        struct nb_errctx *err)
 {
     struct model_version *opened = NULL;
     char *path;
     if (model_dir_lacks(dir, version)) {
-        return nb_fail(err, NB_ERR_NOT_FOUND,
-                       "%s: there is no version %" PRIu64, dir->path, version);
+        return refuse_version(dir, version, err);
     }
     int rv = model_dir_version_path(dir, version, &path, err);
     if (rv == 0) {
@@ -289,7 +337,7 @@ int model_repo_pin(const char *repo, const char *model, uint64_t version,
     struct model_dir dir;
     int rv = model_dir_open(repo, model, &dir, err);
     if (rv != 0) {
-        return rv;
+        return rv == -ENOENT ? refuse_model(repo, model, err) : rv;
     }
     if (version != 0) {
         rv = check_whole(&dir, version, err);

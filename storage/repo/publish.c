@@ -307,14 +307,27 @@ static int choose_next(const struct publishing *publishing,
                                             publishing->dir.path, highest);
 }
 
+static int refuse_taken(const struct publishing *publishing,
+                        const struct version_list *list, uint64_t wanted)
+{
+    uint64_t next;
+    if (choose_next(publishing, list, &next) != 0) {
+        return nb_fail(publishing->err, -EEXIST,
+                       "%.160s: version %" PRIu64 " is there already",
+                       publishing->dir.path, wanted);
+    }
+    return nb_fail(publishing->err, -EEXIST,
+                   "%.130s: version %" PRIu64
+                   " is there already, the next free is %" PRIu64,
+                   publishing->dir.path, wanted, next);
+}
+
 static int check_wanted(const struct publishing *publishing,
                         const struct version_list *list, uint64_t wanted)
 {
     bool taken;
     if (version_list_has(list, wanted)) {
-        return nb_fail(publishing->err, -EEXIST,
-                       "%s: version %" PRIu64 " is there already",
-                       publishing->dir.path, wanted);
+        return refuse_taken(publishing, list, wanted);
     }
     int rv =
         model_dir_has_name(&publishing->dir, wanted, &taken, publishing->err);

@@ -254,6 +254,22 @@ class FilesTest(unittest.TestCase):
                       "name=glove-6B-50d-head.txt"):
             self.assertIn(words, text)
 
+    def test_inspect_leaves_out_what_there_is_not(self):
+        """A search; and the row of a keyed file is not that of the input."""
+        source = scratch_path(".txt")
+        with open(source, "w") as file:
+            file.writelines("w%d %d 1\n" % (i, i) for i in range(20))
+        for options, told in (
+                (["--codec", "q8"], "gives row 7\n"),
+                (["--codec", "q8", "--keys", "text"],
+                 " of the file, whose order is not the input's\n")):
+            output = scratch_path(".nbt")
+            nibble("quantize", "--input", source, "--output", output,
+                   "--unseen", "row:7", *options)
+            text = nibble("inspect", output).stdout
+            self.assertNotIn("search", text)
+            self.assertIn(told, text)
+
     def test_inspect_json(self):
         done = nibble("inspect", self.glove, "--json")
         self.assertEqual(done.stdout.count("\n"), 1)
@@ -338,6 +354,12 @@ class FilesTest(unittest.TestCase):
         self.fails("eval", self.glove, "--against", "/no/such/file")
 
     # ---- export -----------------------------------------------------------
+
+    def test_eval_against_another_dim(self):
+        other = scratch_path(".npy")
+        numpy.save(other, nibble_test.random_rows(5, 4))
+        self.assertIn("%s has dim 50, %s has dim 4" % (self.glove, other),
+                      self.fails("eval", self.glove, "--against", other))
 
     def test_export(self):
         output = scratch_path(".npy")

@@ -71,7 +71,8 @@ class RepoTest(RepoCase):
         self.assertEqual(tree(self.repo), before)
         self.publish_fails("--dry-run", "--version", "2",
                            "t=" + self.tables[0],
-                           words=["version 2 is there already"])
+                           words=["version 2 is there already, the next "
+                                  "free is 3"])
         self.publish_fails("--dry-run", "t=/no/such/file",
                            words=["/no/such/file"])
 
@@ -184,9 +185,19 @@ class RepoTest(RepoCase):
         self.assertIn("not pinned", self.pin("--latest").stdout)
         self.assertEqual(self.versions(), ["1", "4"])
         self.fails("pin", "--repo", self.repo, "--model", "m", "--version",
-                   "2", words=["there is no version 2"])
+                   "2", words=["there is no version 2, there is 1, 4\n"])
         self.fails("pin", "--repo", self.repo, "--model", "n", "--latest",
-                   words=["/n: ", "No such file"])
+                   words=[": no model 'n', there is m\n"])
+        self.fails("pin", "--repo", self.repo + "/no", "--model", "n",
+                   "--latest", words=["/no", "No such file"])
+        for name in ("b" * 60, "c" * 60):
+            os.mkdir(os.path.join(self.repo, name))
+        self.fails("pin", "--repo", self.repo, "--model", "n", "--latest",
+                   words=["there is " + "b" * 60 + ", ccc", "c...\n"])
+        for version in range(11, 17):
+            os.mkdir(self.path(version))
+        self.fails("pin", "--repo", self.repo, "--model", "m", "--version",
+                   "2", words=["there is ..., 12, 13, 14, 15, 16\n"])
         damage(self.path(4, "t.nbt"), 4096)
         self.fails("pin", "--repo", self.repo, "--model", "m", "--version",
                    "4", words=["4/t.nbt: checksum mismatch in the row"])
