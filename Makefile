@@ -122,7 +122,7 @@ LIB        := $(BUILD)/libnibble
 CLIENT_LIB := $(BUILD)/libnibble-client
 LIBS       := $(LIB).a $(LIB).so $(CLIENT_LIB).a $(CLIENT_LIB).so
 PROGRAMS   := $(BUILD)/nibbled $(BUILD)/nibble
-MAN_PAGES  := $(BUILD)/nibbled.8
+MAN_PAGES  := $(BUILD)/nibbled.8 $(BUILD)/nibble.1
 
 # Commands are shown in short; V=1 shows them whole.
 Q   := $(if $(V),,@)
@@ -226,6 +226,8 @@ $(BUILD)/nibble: $(BUILD)/client/cli/nibble.o $(CLI_ARCHIVES)
 
 # Made of the options, as --help is.
 $(BUILD)/nibbled.8: $(BUILD)/nibbled
+$(BUILD)/nibble.1: $(BUILD)/nibble
+$(MAN_PAGES):
 	$(call say,MAN)
 	$(Q)$< --man > $@
 
@@ -490,10 +492,11 @@ PC_SED := sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
 ## install: to PREFIX (/usr/local), below DESTDIR
 install: all $(INSTALLED)
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(INCLUDEDIR) \
-	    $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(MANDIR)/man3 \
-	    $(DESTDIR)$(MANDIR)/man8
+	    $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(MANDIR)/man1 \
+	    $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man8
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)
-	install -m 644 $(MAN_PAGES) $(DESTDIR)$(MANDIR)/man8
+	install -m 644 $(BUILD)/nibble.1 $(DESTDIR)$(MANDIR)/man1
+	install -m 644 $(BUILD)/nibbled.8 $(DESTDIR)$(MANDIR)/man8
 	install -m 644 quant/nibble.h client/lib/nibble_client.h \
 	    $(DESTDIR)$(INCLUDEDIR)
 	install -m 644 client/lib/nibble_client.3 $(DESTDIR)$(MANDIR)/man3
@@ -512,6 +515,7 @@ install: all $(INSTALLED)
 ## uninstall: what install put there
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,nibble nibbled) \
+	    $(DESTDIR)$(MANDIR)/man1/nibble.1 \
 	    $(DESTDIR)$(MANDIR)/man8/nibbled.8 \
 	    $(addprefix $(DESTDIR)$(INCLUDEDIR)/,nibble.h nibble_client.h) \
 	    $(DESTDIR)$(LIBDIR)/libnibble.* $(DESTDIR)$(LIBDIR)/libnibble-client.* \

@@ -62,6 +62,7 @@ for name in nibble nibbled; do
     grep -q 'NEEDED.*libjemalloc' "$stage/dynamic"
 done
 test -s "$stage/opt/nibble/share/man/man3/nibble_client.3"
+grep -q '^\.SS nibble lookup' "$stage/opt/nibble/share/man/man1/nibble.1"
 "$stage/opt/nibble/bin/nibble" --version
 "$stage/opt/nibble/bin/nibbled" --version
 "$make" --no-print-directory -s uninstall PREFIX=/opt/nibble DESTDIR="$stage"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/cli/command.h"
+#include "client/cli/option_table.h"
 
 static void print_commands(void)
 {
@@ -20,6 +21,32 @@ static void print_commands(void)
            "Exit status: 0 done, 1 the work failed, 2 wrong usage.\n");
 }
 
+/* Each command but this one tells its own part. */
+static int print_man(void)
+{
+    char man[] = OPTION_MAN;
+    printf(".TH NIBBLE 1 \"\" \"nibble %s\"\n"
+           ".SH NAME\nnibble \\- make, publish and ask embedding tables\n"
+           ".SH SYNOPSIS\n\\fBnibble\\fR \\fICOMMAND\\fR "
+           "[\\fIOPTION\\fR]...\n"
+           ".SH DESCRIPTION\n"
+           "Packs embedding tables into 4\\-bit files and asks servers for "
+           "their rows.\n.SH COMMANDS\n",
+           nb_version());
+    int status = COMMAND_DONE;
+    const struct command *command;
+    for (size_t i = 0;
+         status == COMMAND_DONE && (command = command_at(i)) != NULL; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "%s", command->name);
+        char *ask[] = {name, man, NULL};
+        status = command->run != cmd_help ? command->run(2, ask) : status;
+    }
+    printf(".SH EXIT STATUS\n0 done, 1 the work failed, 2 wrong usage.\n"
+           ".SH SEE ALSO\n\\fBnibbled\\fR(8)\n");
+    return status;
+}
+
 static bool asks_for_help(const char *word)
 {
     return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
@@ -27,6 +54,9 @@ static bool asks_for_help(const char *word)
 
 int cmd_help(int argc, char **argv)
 {
+    if (argc == 1 && strcmp(argv[0], OPTION_MAN) == 0) {
+        return print_man();
+    }
     if (argc < 2 || (argc == 2 && asks_for_help(argv[1]))) {
         print_commands();
         return COMMAND_DONE;

@@ -8,11 +8,13 @@
 #include <string.h>
 
 #include "client/cli/command.h"
+#include "client/cli/option_table.h"
 
 /* "-h", "--help" and "--version" are what people try first. */
 static const char *without_dashes(const char *word)
 {
-    if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0) {
+    if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0 ||
+        strcmp(word, OPTION_MAN) == 0) {
         return "help";
     }
     return strcmp(word, "--version") == 0 ? "version" : word;

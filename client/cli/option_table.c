@@ -138,6 +138,68 @@ static void print_help(const struct option_table *table)
     printf("\nExample:\n%s\n", table->example);
 }
 
+/* ---- the manual page ---------------------------------------------------- */
+
+/* Text as it is: what roff would take for its own is escaped. */
+static void put_roff(const char *text)
+{
+    for (bool first = true; *text != '\0'; text++) {
+        if (first && (*text == '.' || *text == '\'')) {
+            printf("\\&");
+        }
+        if (*text == '\\' || *text == '-') {
+            putchar('\\');
+        }
+        putchar(*text == '\\' ? 'e' : *text);
+        first = *text == '\n';
+    }
+}
+
+static void put_man_row(const struct option_row *row)
+{
+    printf(".TP\n\\fB\\-\\-");
+    put_roff(row->name);
+    printf("\\fR \\fI");
+    put_roff(row->value != NULL ? row->value : "");
+    printf("\\fR\n");
+    put_roff(row->help);
+    const char *choice;
+    for (size_t i = 0;
+         row->choices != NULL && (choice = row->choices(i)) != NULL; i++) {
+        printf("%s", i == 0 ? " [" : ", ");
+        put_roff(choice);
+        printf("%s", row->choices(i + 1) != NULL ? "" : "]");
+    }
+    if (row->required) {
+        printf(" (required)");
+    } else if (row->fallback != NULL) {
+        printf(" (default: ");
+        put_roff(row->fallback);
+        putchar(')');
+    }
+    putchar('\n');
+}
+
+static void print_man(const struct option_table *table)
+{
+    printf(".SS nibble %s", table->command);
+    if (table->operand != NULL) {
+        printf(table->operand_optional ? " [%s]" : " %s", table->operand);
+        printf("%s", table->operand_many ? "..." : "");
+    }
+    printf("\n");
+    put_roff(table->about);
+    printf("\n");
+    const struct option_row *row;
+    size_t offset = 0;
+    for (size_t i = 0; (row = row_at(table, i, &offset)) != NULL; i++) {
+        put_man_row(row);
+    }
+    printf(".PP\n.nf\n");
+    put_roff(table->example);
+    printf("\n.fi\n");
+}
+
 /* ---- parsing ---------------------------------------------------------- */
 
 static void print_choices(const struct option_row *row)
@@ -312,6 +374,11 @@ static int refuse(const struct option_table *table, int problem, char **argv)
 bool options_parse(const struct option_table *table, int argc, char **argv,
                    void *args, int *status)
 {
+    if (argc == 2 && strcmp(argv[1], OPTION_MAN) == 0) {
+        print_man(table);
+        *status = COMMAND_DONE;
+        return false;
+    }
     struct option options[ROWS_MAX + 2];
     bool given[ROWS_MAX] = {false};
     make_long_options(table, options);

@@ -64,6 +64,10 @@ struct option_table {
     struct option_group groups[OPTION_GROUPS_MAX];
 };
 
+/* Alone on the command line it asks for the command's part of the manual page,
+ * which 'nibble --man' puts together; --help does not name it. */
+#define OPTION_MAN "--man"
+
 /*
  * Fills the command's arguments, fallbacks included; texts are borrowed from
  * argv. True if the command is to go on; otherwise *status is what to exit

@@ -272,7 +272,7 @@ static int refuse_version(const struct model_dir *dir, uint64_t version,
 static int refuse_model(const char *repo, const char *model,
                         struct nb_errctx *err)
 {
-    struct model_names models;
+    struct model_names models = {0};
     struct nb_errctx ignored;
     if (model_repo_models(repo, &models, &ignored) != 0) {
         return -ENOENT; /* *err says it */

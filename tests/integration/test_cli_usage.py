@@ -3,6 +3,7 @@
 """The command line itself: help, wrong usage, exit status, one line of error."""
 
 import os
+import re
 import subprocess
 import unittest
 
@@ -199,6 +200,20 @@ class Usage(unittest.TestCase):
             self.assertEqual(nibble("help", command).stdout, done.stdout)
             self.assertLessEqual(
                 max(len(line) for line in done.stdout.split("\n")), 80)
+
+    def test_the_manual_page_has_every_option(self):
+        page = nibble("--man").stdout
+        self.assertTrue(page.startswith(".TH NIBBLE 1 "))
+        self.assertNotRegex(page, r"(?m)^'")
+        for command in COMMANDS + ["bench"]:
+            if command == "help":
+                continue
+            begin = page.index("\n.SS nibble " + command)
+            part = page[begin:page.find("\n.S", begin + 1)]
+            for option in re.findall(r"(?m)^  --([a-z0-9-]+)",
+                                     nibble(command, "--help").stdout):
+                self.assertIn("\n\\fB\\-\\-" + option.replace("-", "\\-") +
+                              "\\fR", part)
 
     def test_version(self):
         for word in ("version", "--version"):
