@@ -96,7 +96,7 @@ class Curves(Bench):
         load = Load(profile, "cache", profile, ["--connections", "16"], None,
                     None)
         capacity = statistics.median(
-            self.rate(self.servers["cache"], load, "--model", profile)
+            self.rate(self.servers["cache"], load, "--model", profile)[0]
             for _ in range(3))
         report = os.path.join(self.args.dir, profile + ".json")
         with contextlib.suppress(FileNotFoundError):

@@ -7,9 +7,11 @@ the kernels where nothing is sent.
     scripts/bench_server.py DIR [--build build/release] [--rounds 5]
 
 Server and client have a processor each, what is compared is timed in turns, and
-every figure is the median of the rounds. Tables are made below DIR if they are
-not there: 1 GB, and as much memory for their copy on 2 MiB pages. Takes less
-than eight minutes. Writes the tables of server/BENCHMARKS.md to standard output.
+every figure, ratios too, is the median of the rounds. A share is what the
+client took of its processor: near 1, it is the client that was measured.
+Tables are made below DIR if they are not there: 1 GB, and as much memory for
+their copy on 2 MiB pages. Takes less than eight minutes. Writes the tables of
+server/BENCHMARKS.md to standard output.
 """
 
 import argparse
@@ -114,7 +116,9 @@ class Bench:
             return json.load(file)["steps"][0]
 
     def rate(self, server, load, *options):
-        return self.ask(server, load, *options)["achieved_per_s"]
+        """Requests/s, and what share of its processor the client took."""
+        step = self.ask(server, load, *options)
+        return step["achieved_per_s"], step["client_core_share"]
 
     def alone(self, load):
         """Seconds that the kernels need for a request."""
@@ -130,16 +134,21 @@ class Bench:
     def capacity(self, load):
         """Prints a line of the first table; the server's rate."""
         server, static = self.servers[load.tables], self.serve_static(load)
-        rounds = [(self.rate(server, load, "--model", load.profile),
-                   self.rate(static, load), self.alone(load))
-                  for _ in range(self.args.rounds)]
+        rounds = []
+        for _ in range(self.args.rounds):
+            ours, share = self.rate(server, load, "--model", load.profile)
+            limit, limit_share = self.rate(static, load)
+            alone = self.alone(load)
+            both = 1 / (1 / limit + alone)
+            rounds.append((ours, share, limit, limit_share, ours / limit,
+                           alone * 1e6, both, ours / both))
         stop(self.running.pop())
-        ours, limit, alone = (statistics.median(x) for x in zip(*rounds))
-        both = 1 / (1 / limit + alone)
-        print("| %s | %s | %s | %.2f%s | %.1f us | %s | %.2f%s |" % (
-            load.name, count(ours), count(limit), ours / limit,
-            goal(load.goal), alone * 1e6, count(both), ours / both,
-            goal(load.both)), flush=True)
+        (ours, share, limit, limit_share, of_limit, alone_us, both,
+         of_both) = (statistics.median(x) for x in zip(*rounds))
+        print("| %s | %s (%.2f) | %s (%.2f) | %.2f%s | %.1f us | %s | "
+              "%.2f%s |" % (load.name, count(ours), share, count(limit),
+                            limit_share, of_limit, goal(load.goal), alone_us,
+                            count(both), of_both, goal(load.both)), flush=True)
         return ours
 
     def latency(self, load, rate):
@@ -165,7 +174,7 @@ class Bench:
             self.make_tables(tables, scales)
             self.serve(tables, RESIDENCY[tables])
         self.settle()
-        print("| load | nibbled, requests/s | static, requests/s | "
+        print("| load | nibbled, requests/s (client's share) | static | "
               "share (goal) | rows alone | 1 / (static + rows), requests/s | "
               "share (goal) |")
         print("|---|---|---|---|---|---|---|")
