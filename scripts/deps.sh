@@ -12,7 +12,8 @@ build="pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler
 protobuf-compiler libjemalloc-dev libxxhash-dev libjansson-dev zlib1g-dev
 libmicrohttpd-dev systemtap-sdt-dev"
 demo="python3 python3-protobuf python3-numpy"
-test="$demo check gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
+test="$demo python3-xxhash check gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+qemu-user"
 ci="prometheus"
 lint="clang-format clang-tidy"
 browser="chromium"
