@@ -3,11 +3,13 @@
 
 #include "client/bench/reloader.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "client/bench/served_version.h"
 #include "client/bench/table_maker.h"
 #include "storage/repo/model_dir.h"
 #include "storage/repo/model_repo.h"
@@ -15,10 +17,16 @@
 /* Of its own versions: enough for a server that is one or two behind. */
 #define KEEP 4
 
+/* How long a server may take to serve what is published: some seconds, and what
+ * a slow one takes to read it. */
+#define PATIENCE_S           10.0
+#define PATIENCE_BYTES_PER_S 32e6
+
 struct reloader {
     struct reloader_options options;
     struct serving serving; /* holds the names */
     struct made_table *tables;
+    bool followed;      /* by the server */
     uint64_t own[KEEP]; /* versions that it published, as a ring */
     pthread_t thread;
     pthread_mutex_t lock;
@@ -47,7 +55,9 @@ static bool wait_turn(struct reloader *reloader)
     return go_on;
 }
 
-static int hide_locked(const struct model_dir *dir, uint64_t version,
+/* Of the ring, the oldest first. */
+static int hide_locked(const struct reloader *reloader,
+                       const struct model_dir *dir, size_t n,
                        struct nb_errctx *err)
 {
     uint64_t pinned = 0;
@@ -56,34 +66,42 @@ static int hide_locked(const struct model_dir *dir, uint64_t version,
         return rv;
     }
     rv = model_dir_pinned(dir, &pinned, err);
-    if (rv == 0 && version != pinned && !model_dir_lacks(dir, version)) {
-        rv = model_dir_hide_version(dir, version, err);
+    for (size_t i = 0; rv == 0 && i < n; i++) {
+        uint64_t version =
+            reloader->own[(reloader->report.n_published + i) % KEEP];
+        if (version != 0 && version != pinned &&
+            !model_dir_lacks(dir, version)) {
+            rv = model_dir_hide_version(dir, version, err);
+        }
     }
     model_dir_unlock(dir);
     return rv;
 }
 
-/* Takes the place of its own oldest one: nobody else's is deleted. */
-static int replace_oldest(struct reloader *reloader, uint64_t version)
+/* Deletes so many of its own, the oldest first: nobody else's. */
+static int delete_oldest(const struct reloader *reloader, size_t n,
+                         struct nb_errctx *err)
 {
     const struct reloader_options *options = &reloader->options;
-    uint64_t *oldest = &reloader->own[reloader->report.n_published % KEEP];
-    uint64_t doomed = *oldest;
     struct model_dir dir;
-    *oldest = version;
-    if (doomed == 0) {
-        return 0;
-    }
-    int rv =
-        model_dir_open(options->repo, options->model, &dir, &reloader->why);
+    int rv = model_dir_open(options->repo, options->model, &dir, err);
     if (rv != 0) {
         return rv;
     }
-    rv = hide_locked(&dir, doomed, &reloader->why);
+    rv = hide_locked(reloader, &dir, n, err);
     if (rv == 0) {
-        rv = model_dir_sweep(&dir, &reloader->why);
+        rv = model_dir_sweep(&dir, err);
     }
     model_dir_close(&dir);
+    return rv;
+}
+
+/* The new one takes the place of the oldest. */
+static int replace_oldest(struct reloader *reloader, uint64_t version)
+{
+    int rv = delete_oldest(reloader, 1, &reloader->why);
+    reloader->own[reloader->report.n_published++ % KEEP] = version;
+    reloader->report.last_version = version;
     return rv;
 }
 
@@ -96,17 +114,13 @@ static int publish_one(struct reloader *reloader)
         .tables = reloader->tables,
         .n_tables = reloader->serving.opened->manifest.n,
         .seed = options->seed,
+        .stop = reloader->followed ? NULL : options->stop,
     };
     uint64_t version = 0;
     int rv = table_maker_publish(&make, &version, &reloader->why);
-    if (rv != 0) {
-        return rv;
-    }
-    rv = replace_oldest(reloader, version);
-    reloader->report.n_published++;
-    reloader->report.last_version = version;
-    if (rv != 0) {
-        return rv;
+    int replaced = version != 0 ? replace_oldest(reloader, version) : 0;
+    if (rv != 0 || replaced != 0) {
+        return rv != 0 ? rv : replaced;
     }
     return options->check != NULL
                ? reply_check_prepare(options->check, version, &reloader->why)
@@ -122,6 +136,79 @@ static void *work(void *arg)
     return NULL;
 }
 
+/* ---- the server --------------------------------------------------------- */
+
+static int await_served(const struct reloader *reloader, uint64_t version,
+                        const bool *stop, struct nb_errctx *err)
+{
+    const struct reloader_options *options = &reloader->options;
+    const struct model_version *opened = reloader->serving.opened;
+    const struct served_wait wait = {
+        .server = options->server,
+        .timeout_ms = options->timeout_ms,
+        .model = options->model,
+        .patience_s = PATIENCE_S + (double)model_version_bytes(opened) /
+                                       PATIENCE_BYTES_PER_S,
+        .stop = stop,
+    };
+    uint64_t seen = 0;
+    int rv = served_version_wait(&wait, version, &seen, err);
+    return rv != NB_ERR_TIMEOUT || seen == 0
+               ? rv
+               : nb_fail(err, rv,
+                         "the server does not serve what was published to "
+                         "%.100s: version %" PRIu64 " of '%.60s' is to be "
+                         "served, %" PRIu64 " is",
+                         options->repo, version, options->model, seen);
+}
+
+/* The server is to serve this repository, not one that looks like it. */
+static int publish_first(struct reloader *reloader, struct nb_errctx *err)
+{
+    const bool *stop = reloader->options.stop;
+    int rv = await_served(reloader, reloader->serving.version, stop, err);
+    if (rv != 0) {
+        return rv;
+    }
+    rv = publish_one(reloader);
+    if (rv != 0) {
+        return nb_fail(err, rv, "%s", reloader->why.text);
+    }
+    rv = await_served(reloader, reloader->report.last_version, stop, err);
+    reloader->followed = rv == 0;
+    return rv;
+}
+
+/* Others may have published meanwhile, or pinned. */
+static int await_others(struct reloader *reloader, struct nb_errctx *err)
+{
+    const struct reloader_options *options = &reloader->options;
+    const struct serving_search search = {.verify = TABLE_VERIFY_HEADER};
+    struct serving serving;
+    int rv = model_repo_open_serving(options->repo, options->model, &search,
+                                     &serving, err);
+    if (rv != 0) {
+        return rv;
+    }
+    uint64_t version = serving.version;
+    serving_fini(&serving);
+    rv = await_served(reloader, version, NULL, err);
+    reloader->report.served = rv == 0 ? version : 0;
+    return rv;
+}
+
+/* All is as it was. */
+static int withdraw(struct reloader *reloader, struct nb_errctx *err)
+{
+    if (reloader->report.n_published == 0) {
+        return 0;
+    }
+    int rv = delete_oldest(reloader, KEEP, err);
+    return rv == 0 && reloader->followed ? await_others(reloader, err) : rv;
+}
+
+/* ---- begin and end ------------------------------------------------------ */
+
 static int copy_shapes(struct reloader *reloader, struct nb_errctx *err)
 {
     const struct model_version *version = reloader->serving.opened;
@@ -136,6 +223,10 @@ static int copy_shapes(struct reloader *reloader, struct nb_errctx *err)
                                                   .rows = table->rows,
                                                   .dim = table->dim,
                                                   .codec = table->codec};
+        int rv = table_maker_check(&reloader->tables[i], err);
+        if (rv != 0) {
+            return rv;
+        }
     }
     return 0;
 }
@@ -182,9 +273,13 @@ int reloader_start(const struct reloader_options *options,
     }
     rv = copy_shapes(made, err);
     if (rv == 0) {
+        rv = publish_first(made, err);
+    }
+    if (rv == 0) {
         rv = start_thread(made, err);
     }
     if (rv != 0) {
+        (void)withdraw(made, NULL);
         destroy(made);
         return rv;
     }
@@ -202,11 +297,15 @@ int reloader_stop(struct reloader *reloader, struct reloader_report *report,
     pthread_join(reloader->thread, NULL);
     pthread_cond_destroy(&reloader->wake);
     pthread_mutex_destroy(&reloader->lock);
-    *report = reloader->report;
+    struct nb_errctx why = {""};
+    int withdrawn = withdraw(reloader, &why);
     int rv = reloader->failure;
     if (rv != 0) {
         nb_fail(err, rv, "while publishing: %.220s", reloader->why.text);
+    } else if (withdrawn != 0) {
+        rv = nb_fail(err, withdrawn, "after publishing: %.220s", why.text);
     }
+    *report = reloader->report;
     destroy(reloader);
     return rv;
 }

@@ -110,26 +110,42 @@ static int append_rows(struct making *making, struct table_writer *writer,
     return rv;
 }
 
-static int make_file(struct making *making, size_t index, const char *path,
-                     struct nb_errctx *err)
+static int find_format(const struct made_table *table, struct nb_format *format,
+                       struct nb_errctx *err)
 {
-    const struct made_table *table = &making->options->tables[index];
     struct nb_codec_traits traits;
-    making->format.dim = table->dim;
-    int rv = nb_codec_by_name(table->codec, &making->format.codec);
+    int rv = nb_codec_by_name(table->codec, &format->codec);
     if (rv == 0) {
-        rv = nb_codec_traits(making->format.codec, &traits);
+        rv = nb_codec_traits(format->codec, &traits);
     }
     if (rv != 0) {
         return nb_fail(err, rv, "no codec '%s'", table->codec);
     }
-    if (needs_training(making->format.codec)) {
+    if (needs_training(format->codec)) {
         return nb_fail(err, NB_ERR_UNSUPPORTED,
                        "table '%.100s': no tables are made of codec %s, which "
                        "is trained on values",
                        table->name, table->codec);
     }
-    making->format.scales = traits.scales;
+    format->scales = traits.scales;
+    return 0;
+}
+
+int table_maker_check(const struct made_table *table, struct nb_errctx *err)
+{
+    struct nb_format format = {0};
+    return find_format(table, &format, err);
+}
+
+static int make_file(struct making *making, size_t index, const char *path,
+                     struct nb_errctx *err)
+{
+    const struct made_table *table = &making->options->tables[index];
+    making->format.dim = table->dim;
+    int rv = find_format(table, &making->format, err);
+    if (rv != 0) {
+        return rv;
+    }
     making->seed = mix64(mix64(making->options->seed, making->version), index);
     struct table_writer *writer = NULL;
     rv = table_writer_create(path, &making->format, &writer, err);

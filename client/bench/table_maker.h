@@ -38,6 +38,9 @@ struct table_maker_options {
     const bool *stop; /* once true, by a signal, making ends; NULL: never */
 };
 
+/* Whether it can be made. NB_ERR_UNSUPPORTED: its codec is not of these. */
+int table_maker_check(const struct made_table *table, struct nb_errctx *err);
+
 /* Makes the tables, as the next version of the model. -errno, -EINTR when it
  * was stopped, which leaves nothing; NB_ERR_UNSUPPORTED: a codec is not of
  * these; errors of table_writer.h and publish(). */

@@ -187,8 +187,9 @@ static const struct option_row load_rows[] = {
      .value = "WHAT",
      .choices = during_at,
      .help = "meanwhile, publish new versions of the model to --repo, of "
-             "other values, and delete them again but for the last 4; no "
-             "other version is deleted"},
+             "other values, and delete them again but for the last 4; in the "
+             "end these too, so that what was served before is served again. "
+             "No other version is deleted"},
     {.name = "every",
      .type = OPTION_TEXT,
      .offset = AT(every_text),

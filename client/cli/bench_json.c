@@ -180,6 +180,9 @@ json_t *bench_report_json(const struct bench_session *session,
     json_put(&object, "tables", tables_json(&session->workload));
     json_put(&object, "steps", list);
     json_put(&object, "published", json_count(session->reloads.n_published));
+    json_put(&object, "served_after",
+             session->reloads.served != 0 ? json_count(session->reloads.served)
+                                          : json_null());
     json_put(&object, "ended_early", json_boolean(session->stop));
     if (session->args->slo_share > 0) {
         json_put(&object, "highest_per_s",

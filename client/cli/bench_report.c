@@ -229,6 +229,21 @@ static void print_search(const struct bench_session *session,
     }
 }
 
+static void print_published(const struct reloader_report *reloads)
+{
+    if (reloads->n_published == 0) {
+        return;
+    }
+    printf("\n%s published meanwhile, the last was %" PRIu64,
+           text_counted(reloads->n_published, "version").text,
+           reloads->last_version);
+    if (reloads->served != 0) {
+        printf("; deleted again, version %" PRIu64 " is served",
+               reloads->served);
+    }
+    printf("\n");
+}
+
 void bench_report_print(const struct bench_session *session,
                         const struct bench_steps *steps)
 {
@@ -241,12 +256,8 @@ void bench_report_print(const struct bench_session *session,
     for (size_t i = 0; i < steps->n; i++) {
         print_step(session, &steps->steps[i]);
     }
-    if (session->reloads.n_published > 0) {
-        printf("\n%s published meanwhile, the last is %" PRIu64 "\n",
-               text_counted(session->reloads.n_published, "version").text,
-               session->reloads.last_version);
-    }
     if (session->args->slo_share > 0) {
         print_search(session, steps);
     }
+    print_published(&session->reloads);
 }

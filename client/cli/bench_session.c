@@ -130,7 +130,7 @@ static int prepare_check(struct bench_session *session, struct nb_errctx *err)
                    : rv;
 }
 
-static int start_reloader(struct bench_session *session, struct nb_errctx *err)
+int bench_session_publish(struct bench_session *session, struct nb_errctx *err)
 {
     const struct bench_args *args = session->args;
     if (args->during == NULL) {
@@ -142,6 +142,9 @@ static int start_reloader(struct bench_session *session, struct nb_errctx *err)
         .every_s = args->every_s,
         .seed = args->seed,
         .check = session->check,
+        .server = args->query.server,
+        .timeout_ms = (uint32_t)args->query.timeout_ms,
+        .stop = &session->stop,
     };
     return reloader_start(&options, &session->reloader, err);
 }
@@ -194,9 +197,6 @@ int bench_session_open(struct bench_session *session,
     }
     if (rv == 0) {
         rv = prepare_check(session, err);
-    }
-    if (rv == 0) {
-        rv = start_reloader(session, err);
     }
     if (rv != 0) {
         bench_session_close(session);

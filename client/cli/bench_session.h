@@ -30,7 +30,10 @@ struct bench_session {
 int bench_session_open(struct bench_session *session,
                        const struct bench_args *args, struct nb_errctx *err);
 
-/* Ends the publishing, if there is any: what stopped it before. */
+/* Begins to publish, if that is asked for: errors of reloader_start(). */
+int bench_session_publish(struct bench_session *session, struct nb_errctx *err);
+
+/* Ends the publishing, if there is any: errors of reloader_stop(). */
 int bench_session_settle(struct bench_session *session, struct nb_errctx *err);
 
 void bench_session_close(struct bench_session *session);

@@ -164,6 +164,11 @@ static int run_load(const struct bench_args *args)
     }
     catch_signals(&session.stop);
     struct bench_steps steps;
+    rv = bench_session_publish(&session, &err);
+    if (rv != 0) {
+        bench_session_close(&session);
+        return command_fail("bench", rv, &err);
+    }
     rv = bench_steps_run(&session, &steps, &err);
     struct nb_errctx why;
     int publishing = bench_session_settle(&session, &why);

@@ -541,18 +541,55 @@ class Publishing(nibble_test.TestCase):
         self.assertEqual([name for name in os.listdir(repo)
                           if name.startswith(".bench-")], [])
 
+    def served(self, address, model):
+        with contextlib.closing(nibble_test.Connection(address)) as peer:
+            return {m.name: m.version for m in peer.status().models}[model]
+
     def test_versions_are_published_meanwhile(self):
         repo = made_tables("point", "0.0001")
         address = self.serve({}, "--repo", repo).address
-        report = bench("--server", address, "--profile", "point", "--verify",
-                       "--repo", repo, "--during", "reload", "--every", "0.05",
-                       "--rate", 200, "--duration", "0.6", "--request-mib", 1)
+        arguments = ("--server", address, "--profile", "point", "--verify",
+                     "--repo", repo, "--during", "reload", "--every", "0.05",
+                     "--rate", 200, "--duration", "0.6", "--request-mib", 1)
+        report = bench(*arguments)
         self.assertEqual(report["steps"][0]["errors"], {})
         self.assertGreater(report["published"], 1)
-        versions = sorted(int(v) for v in
-                          os.listdir(os.path.join(repo, "point"))
-                          if v.isdigit())
-        self.assertEqual(versions[-1], report["published"] + 1)
+        self.assertGreater(report["steps"][0]["version_most"], 1)
+        # All is as it was.
+        self.assertEqual(report["served_after"], 1)
+        self.assertEqual(self.served(address, "point"), 1)
+        self.assertEqual(versions_of(repo, "point"), [1])
+        told = nibble("bench", *arguments).stdout
+        self.assertRegex(told, r"\n\d+ versions published meanwhile, the last "
+                         r"was \d+; deleted again, version 1 is served\n$")
+
+    def test_a_repository_that_is_not_served(self):
+        repo = made_tables("point", "0.0001")
+        address = self.serve({}, "--repo", repo).address
+        other = made_tables("point", "0.0001")
+        done = nibble("bench", "--server", address, "--profile", "point",
+                      "--repo", other, "--during", "reload", *SMALL,
+                      check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("the server does not serve what was published to " +
+                      other + ": version 2", done.stderr)
+        self.assertEqual(versions_of(other, "point"), [1])
+        self.assertEqual(os.listdir(other), ["point"])
+
+    def test_codecs_that_are_trained_are_refused_before_the_load(self):
+        repo = nibble_test.scratch_path(".repo")
+        os.mkdir(repo)
+        nibble("publish", "--repo", repo, "--model", "m",
+               "a=" + nibble_test.table(nibble_test.random_rows(300, 8),
+                                        "--codec", "q4-trellis"))
+        address = self.serve({}, "--repo", repo).address
+        done = nibble("bench", "--server", address, "--tables", "a:1",
+                      "--repo", repo, "--during", "reload", "--duration",
+                      "3600", "--request-mib", 1, check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("table 'a': no tables are made of codec q4-trellis",
+                      done.stderr)
+        self.assertEqual(versions_of(repo, "m"), [1])
 
     def test_versions_that_are_not_named_any_more_are_closed(self):
         repo = made_tables("point", "0.0001")
@@ -619,18 +656,47 @@ class Publishing(nibble_test.TestCase):
         for _ in range(6):
             nibble("publish", "--repo", repo, "--model", "m", *files)
         address = self.serve({}, "--repo", repo).address
-        report = bench("--server", address, "--tables", "a:1", "--repo", repo,
-                       "--during", "reload", "--every", "0.02", "--rate", 50,
-                       "--duration", "0.8", "--request-mib", 1)
-        self.assertGreater(report["published"], 5)
-        model = os.path.join(repo, "m")
-        versions = sorted(int(v) for v in os.listdir(model) if v.isdigit())
-        last = report["published"] + 6
-        self.assertEqual(versions,
-                         [*range(1, 7), *range(last - 3, last + 1)])
-        with open(os.path.join(model, str(last), "manifest.json")) as text:
-            tables = json.load(text)["tables"]
-        self.assertEqual({t["name"]: t["codec"] for t in tables}, codecs)
+        process = subprocess.Popen(
+            [nibble_test.NIBBLE, "bench", "--server", address, "--tables",
+             "a:1", "--repo", repo, "--during", "reload", "--every", "0.05",
+             "--rate", "50", "--duration", "3600", "--request-mib", "1",
+             "--json"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+
+        def last_four():
+            """True: while it runs there are these, or one of them more."""
+            versions = versions_of(repo, "m")
+            return (versions[:6] == [*range(1, 7)] and versions[-1] > 12 and
+                    versions[6:] == [*range(versions[-1] - 3,
+                                            versions[-1] + 1)])
+
+        nibble_test.wait_for(last_four, "the last four are there")
+
+        def codecs_of_last():
+            try:
+                path = os.path.join(repo, "m", str(versions_of(repo, "m")[-1]),
+                                    "manifest.json")
+                with open(path) as text:
+                    return {t["name"]: t["codec"]
+                            for t in json.load(text)["tables"]}
+            except FileNotFoundError:  # deleted meanwhile
+                return None
+
+        nibble_test.wait_for(lambda: codecs_of_last() == codecs,
+                             "tables of the same codecs")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=nibble_test.DEADLINE_S)
+        report = json.loads(out)
+        self.assertGreater(report["published"], 6, err)
+        self.assertEqual(report["served_after"], 6)
+        self.assertEqual(self.served(address, "m"), 6)
+        self.assertEqual(versions_of(repo, "m"), [*range(1, 7)])
+
+
+def versions_of(repo, model):
+    return sorted(int(v) for v in os.listdir(os.path.join(repo, model))
+                  if v.isdigit())
 
 
 def requests_of(peer):
