@@ -147,6 +147,7 @@ int workload_of_profile(const struct profile *profile,
     if (rv != 0) {
         return rv;
     }
+    workload->profile = profile->name;
     for (size_t i = 0; rv == 0 && i < profile->n_tables; i++) {
         char name[PROFILE_TABLE_BYTES];
         profile_table_name(i, name);
@@ -210,8 +211,8 @@ int workload_of_list(const char *list, const struct workload_options *options,
 static const Nibble__V1__ModelStatus *
 find_model(const Nibble__V1__StatusReply *status, const char *name)
 {
-    if (name[0] == '\0') {
-        return status->n_models == 1 ? status->models[0] : NULL;
+    if (name == NULL) {
+        return NULL;
     }
     for (size_t i = 0; i < status->n_models; i++) {
         if (strcmp(status->models[i]->name, name) == 0) {
@@ -249,15 +250,42 @@ static int fit_table(struct workload_table *table,
     return 0;
 }
 
+static const Nibble__V1__ModelStatus *
+choose_model(const struct workload *workload,
+             const Nibble__V1__StatusReply *status)
+{
+    if (workload->model[0] != '\0') {
+        return find_model(status, workload->model);
+    }
+    return status->n_models == 1 ? status->models[0]
+                                 : find_model(status, workload->profile);
+}
+
+static int refuse_models(const Nibble__V1__StatusReply *status,
+                         struct nb_errctx *err)
+{
+    char names[160] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < status->n_models && n < sizeof(names); i++) {
+        n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%.60s",
+                              i > 0 ? ", " : "", status->models[i]->name);
+    }
+    return status->n_models == 0
+               ? nb_fail(err, NB_ERR_NOT_FOUND, "the server has no model")
+               : nb_fail(err, NB_ERR_NOT_FOUND,
+                         "the server has several models, name one with "
+                         "--model: %s%s",
+                         names, n < sizeof(names) ? "" : "...");
+}
+
 static int fit_model(struct workload *workload,
                      const Nibble__V1__StatusReply *status,
                      struct nb_errctx *err)
 {
-    const Nibble__V1__ModelStatus *model = find_model(status, workload->model);
+    const Nibble__V1__ModelStatus *model = choose_model(workload, status);
     if (model == NULL) {
         return workload->model[0] == '\0'
-                   ? nb_fail(err, NB_ERR_NOT_FOUND,
-                             "the server has several models, or none: name one")
+                   ? refuse_models(status, err)
                    : nb_fail(err, NB_ERR_NOT_FOUND,
                              "the server has no model '%.100s'",
                              workload->model);

@@ -21,8 +21,9 @@ struct workload_table {
 };
 
 struct workload {
-    char *model;     /* never NULL; "": the server's only one, until known */
-    uint16_t method; /* enum frame_method: lookup or pool */
+    char *model; /* never NULL; "": the server's only one, until known */
+    const char *profile; /* its name, borrowed; NULL: of a list */
+    uint16_t method;     /* enum frame_method: lookup or pool */
     uint32_t dtype;
     uint32_t pooling;
     uint32_t samples;
@@ -56,9 +57,9 @@ int workload_of_list(const char *list, const struct workload_options *options,
 
 /*
  * Asks the server for the rows and dims of the tables, and for the name of its
- * only model where none is named. *server_version has room for 32 bytes.
- * NB_ERR_NOT_FOUND (model, table), NB_ERR_INVALID (dim), errors of
- * nb_client_status().
+ * only model, or else of the profile's, where none is named. *server_version
+ * has room for 32 bytes. NB_ERR_NOT_FOUND (model, table), NB_ERR_INVALID (dim),
+ * errors of nb_client_status().
  */
 int workload_ask(struct workload *workload, struct nb_client *client,
                  char *server_version, struct nb_errctx *err);

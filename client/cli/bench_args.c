@@ -81,8 +81,8 @@ static const struct option_row request_rows[] = {
      .type = OPTION_TEXT,
      .offset = AT(model),
      .value = "NAME",
-     .help = "the model (default: the server's only one; with --make-tables, "
-             "the profile's name)"},
+     .help = "the model (default: the server's only one, or the one of the "
+             "profile's name; with --make-tables, the profile's name)"},
     {.name = "ids",
      .type = OPTION_TEXT,
      .offset = AT(ids),

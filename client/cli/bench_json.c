@@ -194,6 +194,14 @@ json_t *bench_report_json(const struct bench_session *session,
     return object;
 }
 
+int bench_report_check_path(const char *path, struct nb_errctx *err)
+{
+    struct atomic_file *file = NULL;
+    int rv = path != NULL ? atomic_file_create(path, &file, err) : 0;
+    atomic_file_destroy(file);
+    return rv;
+}
+
 int bench_report_write(json_t *report, const char *path, struct nb_errctx *err)
 {
     const size_t flags = JSON_INDENT(1) | JSON_REAL_PRECISION(9);

@@ -27,6 +27,10 @@ json_t *bench_report_json(const struct bench_session *session,
 /* Writes it whole or not at all; takes it over. -errno, NB_ERR_NOMEM. */
 int bench_report_write(json_t *report, const char *path, struct nb_errctx *err);
 
+/* Whether a file can be made there, before there is anything to write; NULL is
+ * allowed. -errno. */
+int bench_report_check_path(const char *path, struct nb_errctx *err);
+
 /* Percentiles of latency against the rate. -errno, NB_ERR_NOMEM. */
 int bench_report_draw(const struct bench_session *session,
                       const struct bench_steps *steps, const char *path,

@@ -158,7 +158,13 @@ static int run_load(const struct bench_args *args)
 {
     struct nb_errctx err = {""};
     struct bench_session session;
-    int rv = bench_session_open(&session, args, &err);
+    int rv = bench_report_check_path(args->output, &err);
+    if (rv == 0) {
+        rv = bench_report_check_path(args->svg, &err);
+    }
+    if (rv == 0) {
+        rv = bench_session_open(&session, args, &err);
+    }
     if (rv != 0) {
         return command_fail("bench", rv, &err);
     }

@@ -85,6 +85,19 @@ class Profiles(nibble_test.TestCase):
                 step["received_bytes_per_s"] / step["achieved_per_s"],
                 reply_bytes, delta=reply_bytes * 0.5 + 4096)
 
+    def test_one_of_several_models(self):
+        repo = made_tables("point", "0.0001")
+        made_tables("point", "0.0001", "--model", "other", repo=repo)
+        address = self.serve_repo(repo)
+        self.assertEqual(bench("--server", address, "--profile", "point",
+                               *SMALL)["model"], "point")
+        for which in (("--tables", "t0:1"), ("--profile", "rows")):
+            done = nibble("bench", "--server", address, *which, *SMALL,
+                          check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("name one with --model: other, point\n",
+                          done.stderr)
+
     def test_other_tables_than_the_server_has(self):
         repo = made_tables("point", "0.0001")
         other = made_tables("point", "0.0001", "--seed", 2)
@@ -516,6 +529,12 @@ class Loads(nibble_test.TestCase):
                 (("--profile", "point"), "no table 't0'"),
                 (("--tables", "words:1", "--ids", "trace:/dev/null"),
                  "no ids"),
+                (("--tables", "words:1", "--duration", 3600, "--output",
+                  "/nodir/x.json"), "/nodir/x.json"),
+                (("--tables", "words:1", "--duration", 3600, "--svg",
+                  "/nodir/x.svg"), "/nodir/x.svg"),
+                (("--tables", "words:1", "--duration", 3600, "--svg", "/tmp"),
+                 "/tmp"),
                 (("--tables", "words:1", "--verify", "words=/dev/null"),
                  "/dev/null")):
             done = nibble("bench", "--server", self.server.address, *arguments,
