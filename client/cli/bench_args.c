@@ -69,6 +69,7 @@ static const struct option_row request_rows[] = {
      .value = "MODE",
      .fallback = "sum",
      .choices = bench_pooling_at,
+     .without = "lookup",
      .help = "what becomes of the rows of a bag"},
     {.name = "dtype",
      .type = OPTION_INDEX,
@@ -114,6 +115,7 @@ static const struct option_row load_rows[] = {
      .type = OPTION_TEXT,
      .offset = AT(rate_text),
      .value = "R",
+     .without = "ramp",
      .help = "open loop: so many requests/s whatever the server does, latency "
              "counted from when each was due (default: closed loop, a new "
              "request for each reply)"},
@@ -195,6 +197,7 @@ static const struct option_row load_rows[] = {
      .offset = AT(every_text),
      .value = "SECONDS",
      .fallback = "1",
+     .with = "during",
      .help = "pause between two of them"},
     {.name = "output",
      .type = OPTION_TEXT,
@@ -227,6 +230,7 @@ static const struct option_row other_rows[] = {
      .offset = AT(scale_text),
      .value = "X",
      .fallback = "1",
+     .with = "make-tables",
      .help = "with --make-tables: times the rows of the profile"},
     {.name = "codec",
      .type = OPTION_NAME,
@@ -234,6 +238,7 @@ static const struct option_row other_rows[] = {
      .value = "NAME",
      .fallback = "q4",
      .choices = table_maker_codec_at,
+     .with = "make-tables",
      .help = "with --make-tables: how rows are stored"},
 };
 

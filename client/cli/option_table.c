@@ -343,6 +343,38 @@ static int check_required(const struct option_table *table, const bool *given)
     return 0;
 }
 
+static bool is_given(const struct option_table *table, const char *name,
+                     const bool *given)
+{
+    const struct option_row *row;
+    size_t offset = 0;
+    for (size_t i = 0; (row = row_at(table, i, &offset)) != NULL; i++) {
+        if (strcmp(row->name, name) == 0) {
+            return given[i];
+        }
+    }
+    return false;
+}
+
+static int check_together(const struct option_table *table, const bool *given)
+{
+    const struct option_row *row;
+    size_t offset = 0;
+    for (size_t i = 0; (row = row_at(table, i, &offset)) != NULL; i++) {
+        if (given[i] && row->with != NULL &&
+            !is_given(table, row->with, given)) {
+            return command_misused(table->command, "--%s goes with --%s",
+                                   row->name, row->with);
+        }
+        if (given[i] && row->without != NULL &&
+            is_given(table, row->without, given)) {
+            return command_misused(table->command, "--%s does not go with --%s",
+                                   row->name, row->without);
+        }
+    }
+    return 0;
+}
+
 static void make_long_options(const struct option_table *table,
                               struct option *options)
 {
@@ -410,6 +442,9 @@ bool options_parse(const struct option_table *table, int argc, char **argv,
     }
     if (*status == 0) {
         *status = check_required(table, given);
+    }
+    if (*status == 0) {
+        *status = check_together(table, given);
     }
     return *status == 0;
 }

@@ -29,6 +29,8 @@ struct option_row {
     const char *help;     /* a sentence without its full stop */
     const char *fallback; /* value where the option is not given, or NULL */
     bool required;
+    const char *with;          /* goes only with this option, or NULL */
+    const char *without;       /* does not go with this option, or NULL */
     uint64_t min, max;         /* OPTION_NUMBER */
     option_choice_fn *choices; /* OPTION_NAME, OPTION_INDEX */
 };
