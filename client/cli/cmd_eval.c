@@ -247,7 +247,7 @@ static bool check_list(const char *list, int *status)
 static int eval_table(const struct eval_args *args)
 {
     struct nb_errctx err = {""};
-    struct eval_report report;
+    struct eval_report report = {0};
     struct table *table = NULL;
     int status = COMMAND_DONE;
     int rv = table_open(args->file, TABLE_VERIFY_FULL, &table, &err);
