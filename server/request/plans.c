@@ -188,15 +188,10 @@ static int put_array(struct call *call, const struct request_array *array,
 
 /* ---- works ------------------------------------------------------------ */
 
-/* Of the work as work_create() lays it out, and lengths behind it. */
-static size_t lengths_at(size_t n_features)
-{
-    return work_bytes(n_features);
-}
-
+/* As work_create() lays it out, and lengths behind it. */
 static bool keep_work(struct plan *plan, const struct work *work)
 {
-    size_t bytes = lengths_at(work->n_features);
+    size_t bytes = work_bytes(work->n_features);
     memcpy(plan->kept, work, bytes);
     for (size_t i = 0; i < work->n_features; i++) {
         const struct feature *feature = &work->features[i];
@@ -218,7 +213,7 @@ static void place_work(struct work *work)
 {
     work_rewind(work);
     const uint8_t *lengths =
-        (const uint8_t *)work + lengths_at(work->n_features);
+        (const uint8_t *)work + work_bytes(work->n_features);
     for (size_t i = 0; i < work->n_features; i++) {
         struct feature *feature = &work->features[i];
         feature->lengths = (const void *)lengths;
@@ -297,7 +292,7 @@ void plans_keep(struct plans *plans, const struct call *call,
     size_t *seen_bytes = &plans->seen_bytes[hash(bytes) % N_LENGTHS];
     bool again = *seen_bytes == bytes;
     *seen_bytes = bytes;
-    struct plan *plan = again && lengths_at(work->n_features) <= KEPT_BYTES
+    struct plan *plan = again && work_bytes(work->n_features) <= KEPT_BYTES
                             ? find_room(plans, bytes)
                             : NULL;
     if (plan == NULL) {
