@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "proto/nibble.pb-c.h"
+#include "client/bench/server_status.h"
 
 #define PAUSE_NS 10000000L /* between two questions */
 
@@ -22,16 +22,10 @@ static double now_s(void)
 static int ask(struct nb_client *client, const char *model, uint64_t *version,
                struct nb_errctx *err)
 {
-    const void *body = NULL;
-    size_t bytes = 0;
-    int rv = nb_client_status(client, &body, &bytes, err);
+    Nibble__V1__StatusReply *status = NULL;
+    int rv = server_status_ask(client, &status, err);
     if (rv != 0) {
         return rv;
-    }
-    Nibble__V1__StatusReply *status =
-        nibble__v1__status_reply__unpack(NULL, bytes, body);
-    if (status == NULL) {
-        return nb_fail(err, NB_ERR_MESSAGE, "malformed status reply");
     }
     *version = 0;
     for (size_t i = 0; i < status->n_models; i++) {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/nibble.pb-c.h"
+#include "client/bench/server_status.h"
 #include "proto/frame.h"
 
 /* Bounds of a request that servers have too; they keep sums in range. */
@@ -308,16 +308,10 @@ static int fit_model(struct workload *workload,
 int workload_ask(struct workload *workload, struct nb_client *client,
                  char *server_version, struct nb_errctx *err)
 {
-    const void *body = NULL;
-    size_t bytes = 0;
-    int rv = nb_client_status(client, &body, &bytes, err);
+    Nibble__V1__StatusReply *status = NULL;
+    int rv = server_status_ask(client, &status, err);
     if (rv != 0) {
         return rv;
-    }
-    Nibble__V1__StatusReply *status =
-        nibble__v1__status_reply__unpack(NULL, bytes, body);
-    if (status == NULL) {
-        return nb_fail(err, NB_ERR_MESSAGE, "malformed status reply");
     }
     snprintf(server_version, 32, "%s", status->server_version);
     rv = fit_model(workload, status, err);
