@@ -7,12 +7,16 @@
 #include <string.h>
 
 #include "proto/wire.h"
+#include "quant/row_prefetch.h"
 #include "server/request/request_scan.h"
 
 #define N_PLANS    16u /* two places each for bodies of a length */
 #define N_LENGTHS  64u
 #define MAX_ARRAYS 129u /* of 64 weighted features, and the timeout */
 #define KEPT_BYTES 16384u
+
+/* Rows of more ids than come in so much are not fetched before their turn. */
+#define PREFETCHED_BYTES 1024u
 
 /* So many others of its length are not kept after a plan was of use. */
 #define LIVES 8u
@@ -59,9 +63,14 @@ static size_t hash(size_t bytes)
     return bytes / 8 + bytes;
 }
 
+static size_t place(size_t bytes, size_t way)
+{
+    return hash(bytes) % N_PLANS ^ way;
+}
+
 static struct plan *place_of(struct plans *plans, size_t bytes, size_t way)
 {
-    return &plans->plans[hash(bytes) % N_PLANS ^ way];
+    return &plans->plans[place(bytes, way)];
 }
 
 /* ---- the rest of a body ------------------------------------------------- */
@@ -120,14 +129,22 @@ static bool keep_rest(struct plan *plan, const uint8_t *body, size_t bytes)
 
 /* ---- arrays ----------------------------------------------------------- */
 
+static bool is_ids(const struct request_array *array)
+{
+    return array->kind == REQUEST_IDS64 || array->kind == REQUEST_IDS32;
+}
+
+/* Of each; ids of 32 bits and weights are alike. */
+static size_t value_bytes(const struct request_array *array)
+{
+    return array->kind == REQUEST_IDS64 ? sizeof(uint64_t) : sizeof(uint32_t);
+}
+
 /* Does the array hold all of what the feature has of its kind? */
 static bool is_whole(const struct request_array *array,
                      const struct feature *feature)
 {
-    size_t n = feature->ids.n;
-    return array->bytes == n * (array->kind == REQUEST_IDS64
-                                    ? sizeof(uint64_t)
-                                    : sizeof(uint32_t));
+    return array->bytes == feature->ids.n * value_bytes(array);
 }
 
 /* Are the features' ids and weights these arrays, each of one piece? */
@@ -205,6 +222,7 @@ static bool keep_work(struct plan *plan, const struct work *work)
         bytes += more;
     }
     plan->work_bytes = bytes;
+    work_rewind((void *)plan->kept);
     return true;
 }
 
@@ -223,18 +241,41 @@ static void place_work(struct work *work)
 
 /* ---- the whole -------------------------------------------------------- */
 
+/* Is that the plan of a body of that length? */
+static bool is_of(const struct plan *plan, uint16_t method, size_t bytes)
+{
+    return plan->bytes == bytes && plan->method == method && bytes != 0;
+}
+
 /* The plan of that body; NULL: there is none. */
 static struct plan *find(struct plans *plans, const struct call *call,
                          const uint8_t *body, size_t bytes)
 {
-    for (size_t way = 0; bytes != 0 && way < 2; way++) {
+    for (size_t way = 0; way < 2; way++) {
         struct plan *plan = place_of(plans, bytes, way);
-        if (plan->bytes == bytes && plan->method == call->method &&
-            is_rest(plan, body)) {
+        if (is_of(plan, call->method, bytes) && is_rest(plan, body)) {
             return plan;
         }
     }
     return NULL;
+}
+
+void plans_prefetch(const struct plans *plans, uint16_t method,
+                    const uint8_t *body, size_t bytes)
+{
+    const struct plan *plan = &plans->plans[place(bytes, 0)];
+    if (bytes > PREFETCHED_BYTES || !is_of(plan, method, bytes)) {
+        return;
+    }
+    const struct work *work = (const void *)plan->kept;
+    for (size_t i = 0; i < plan->n_arrays; i++) {
+        const struct request_array *array = &plan->arrays[i];
+        if (is_ids(array)) {
+            rows_prefetch(work->features[array->feature].entry->rows,
+                          body + array->at, array->bytes / value_bytes(array),
+                          value_bytes(array));
+        }
+    }
 }
 
 struct work *plans_recall(struct plans *plans, struct call *call,

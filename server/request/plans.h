@@ -35,6 +35,11 @@ struct work *plans_recall(struct plans *plans, struct call *call,
                           const uint8_t *body, size_t bytes,
                           uint32_t *timeout_ms);
 
+/* The body may be asked for next: has the processor fetch the rows of its ids,
+ * as if it were what it looks like. Of large ones the kernels see to that. */
+void plans_prefetch(const struct plans *plans, uint16_t method,
+                    const uint8_t *body, size_t bytes);
+
 /* The request, a message of that kind, was answered from call->work: it may
  * come again. */
 void plans_keep(struct plans *plans, const struct call *call,

@@ -10,6 +10,7 @@
 #include "server/request/call.h"
 #include "server/request/cold_read.h"
 #include "server/log/probes.h"
+#include "server/request/plans.h"
 #include "server/request/rpc.h"
 #include "server/request/turns.h"
 
@@ -191,6 +192,19 @@ void session_sent(struct session *session, size_t bytes)
                       session->sent_bytes);
 }
 
+/* What is answered next finds its rows in the cache. */
+static void look_ahead(const struct session *session, const uint8_t *data,
+                       size_t bytes)
+{
+    struct frame_header header;
+    if (bytes >= FRAME_HEADER_BYTES &&
+        frame_header_get(data, UINT32_MAX, &header, NULL) == 0 &&
+        bytes - FRAME_HEADER_BYTES >= header.body_bytes) {
+        plans_prefetch(session->service->plans, header.method,
+                       data + FRAME_HEADER_BYTES, header.body_bytes);
+    }
+}
+
 /* Takes one frame, or of a refused one its header, from the front. Returns the
  * bytes taken, 0 if the frame is not whole, or put off. */
 static size_t take_frame(struct session *session, const uint8_t *data,
@@ -219,12 +233,14 @@ static size_t take_frame(struct session *session, const uint8_t *data,
     if (bytes - FRAME_HEADER_BYTES < header.body_bytes) {
         return 0;
     }
+    size_t frame_bytes = FRAME_HEADER_BYTES + (size_t)header.body_bytes;
+    look_ahead(session, data + frame_bytes, bytes - frame_bytes);
     while (!answer(session, &header, data + FRAME_HEADER_BYTES)) {
         if (session->cold != NULL || session->waiting) {
             return 0;
         }
     }
-    return FRAME_HEADER_BYTES + (size_t)header.body_bytes;
+    return frame_bytes;
 }
 
 static size_t take_skipped(struct session *session, size_t bytes)

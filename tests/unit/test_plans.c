@@ -5,6 +5,7 @@
 #include "server/request/plans.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/nibble.pb-c.h"
@@ -21,8 +22,7 @@ static struct outq out;
 static struct plans *none; /* that knows no request, ever */
 static uint8_t body[BODY_BYTES];
 static size_t body_bytes;
-static uint8_t frame[65536];
-static uint8_t frame_of_new[65536];
+static uint8_t frame[65536], frame_of_new[65536];
 
 static void setup(void)
 {
@@ -53,9 +53,21 @@ static struct call make_call(uint16_t method)
     };
 }
 
+/* As if it came behind another request, and so of any alignment. */
+static void look_ahead(uint16_t method)
+{
+    uint8_t *odd = malloc(body_bytes + 1);
+    ck_assert_ptr_nonnull(odd);
+    memcpy(odd + 1, body, body_bytes);
+    plans_prefetch(fixture_service.plans, method, odd + 1, body_bytes);
+    free(odd);
+}
+
 static size_t ask(uint16_t method, uint8_t *to)
 {
+    look_ahead(method);
     struct call call = make_call(method);
+    service_time_passed(&fixture_service);
     ck_assert(rpc_answer(&call, body, body_bytes));
     struct iovec vector;
     ck_assert_uint_eq(outq_gather(&out, &vector, 1), 1);
@@ -136,6 +148,12 @@ static struct shape random_shape(void)
     return shape;
 }
 
+/* What both kinds of features have. */
+#define PUT_IDS(to, of, wide_ids, narrow_ids)                                  \
+    ((to)->table = (char *)(of)->table, (to)->ids = (wide_ids),                \
+     (to)->ids32 = (narrow_ids), (to)->n_ids = (of)->wide ? (of)->n_ids : 0,   \
+     (to)->n_ids32 = (of)->wide ? 0 : (of)->n_ids)
+
 static void make_lookup(struct shape *shape, uint64_t ids[][MAX_IDS],
                         uint32_t ids32[][MAX_IDS])
 {
@@ -144,14 +162,7 @@ static void make_lookup(struct shape *shape, uint64_t ids[][MAX_IDS],
     Nibble__V1__LookupFeature *pointers[MAX_FEATURES];
     for (size_t i = 0; i < shape->n_features; i++) {
         nibble__v1__lookup_feature__init(&features[i]);
-        features[i].table = (char *)shape->features[i].table;
-        features[i].ids = ids[i];
-        features[i].ids32 = ids32[i];
-        if (shape->features[i].wide) {
-            features[i].n_ids = shape->features[i].n_ids;
-        } else {
-            features[i].n_ids32 = shape->features[i].n_ids;
-        }
+        PUT_IDS(&features[i], &shape->features[i], ids[i], ids32[i]);
         pointers[i] = &features[i];
     }
     request.dtype = (Nibble__V1__DType)shape->dtype;
@@ -168,14 +179,7 @@ static void make_pool(struct shape *shape, uint64_t ids[][MAX_IDS],
     Nibble__V1__PoolFeature *pointers[MAX_FEATURES];
     for (size_t i = 0; i < shape->n_features; i++) {
         nibble__v1__pool_feature__init(&features[i]);
-        features[i].table = (char *)shape->features[i].table;
-        features[i].ids = ids[i];
-        features[i].ids32 = ids32[i];
-        if (shape->features[i].wide) {
-            features[i].n_ids = shape->features[i].n_ids;
-        } else {
-            features[i].n_ids32 = shape->features[i].n_ids;
-        }
+        PUT_IDS(&features[i], &shape->features[i], ids[i], ids32[i]);
         if (shape->features[i].weighted) {
             features[i].n_weights = shape->features[i].n_ids;
             features[i].weights = weights[i];
