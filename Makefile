@@ -217,9 +217,22 @@ CLI_ARCHIVES    := $(BUILD)/libcli.a $(BUILD)/libstorage.a $(CLIENT_LIB).a \
 SERVER_LIBS = $(UV_LIBS) $(HTTP_LIBS) $(PROTO_LIBS) $(STORAGE_LIBS) -lm
 CLI_LIBS    = $(PROTO_LIBS) $(STORAGE_LIBS) -lm
 
-$(BUILD)/nibbled: $(BUILD)/server/nibbled.o $(SERVER_ARCHIVES)
+# A request goes through many small functions of as many files. nibbled has them
+# inlined into each other, which saves a sixth of what a small request takes;
+# its objects stand before the archives that hold the same functions.
+ifeq ($(MODE)$(findstring gcc,$(notdir $(CC))),releasegcc)
+LTO     := -flto=$(JOBS)
+INLINED := $(patsubst %.c,$(BUILD)/inlined/%.o,$(wildcard \
+             quant/*.c proto/*.c server/net/*.c server/request/*.c))
+$(BUILD)/inlined/%.o: %.c $(BUILD)/.flags | $(PROTO_GEN).h
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(UV_FLAGS) $(PROTO_FLAGS) -flto \
+	    -MMD -MP -c -o $@ $<
+endif
+$(BUILD)/nibbled: $(BUILD)/server/nibbled.o $(INLINED) $(SERVER_ARCHIVES)
 	$(call say,LD)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(MALLOC)
+	$(Q)$(CC) $(ALL_LDFLAGS) $(LTO) -o $@ $^ $(SERVER_LIBS) $(MALLOC)
 $(BUILD)/nibble: $(BUILD)/client/cli/nibble.o $(CLI_ARCHIVES)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS) $(MALLOC)
