@@ -27,6 +27,16 @@ int call_fail(struct call *call, enum rpc_code code, const char *format, ...)
     return -1;
 }
 
+static int check_deadline(struct call *call, uint64_t now_ns)
+{
+    if (now_ns <= call->deadline_ns) {
+        return 0;
+    }
+    return call_fail(call, RPC_DEADLINE_EXCEEDED,
+                     "timeout_ms: passed; %llu ms since the request came",
+                     (unsigned long long)(now_ns - call->arrived_ns) / 1000000);
+}
+
 int call_set_timeout(struct call *call, uint32_t timeout_ms)
 {
     if (timeout_ms == 0) {
@@ -34,21 +44,14 @@ int call_set_timeout(struct call *call, uint32_t timeout_ms)
     }
     call->timeout_ms = timeout_ms;
     call->deadline_ns = call->arrived_ns + (uint64_t)timeout_ms * 1000000u;
-    return call_check_deadline(call);
+    return check_deadline(call, service_recent_ns(call->service));
 }
 
 int call_check_deadline(struct call *call)
 {
-    if (call->deadline_ns == UINT64_MAX) {
-        return 0;
-    }
-    uint64_t now_ns = call->service->now_ns();
-    if (now_ns <= call->deadline_ns) {
-        return 0;
-    }
-    return call_fail(call, RPC_DEADLINE_EXCEEDED,
-                     "timeout_ms: passed; %llu ms since the request came",
-                     (unsigned long long)(now_ns - call->arrived_ns) / 1000000);
+    return call->deadline_ns != UINT64_MAX
+               ? check_deadline(call, call->service->now_ns())
+               : 0;
 }
 
 int call_array(struct call *call, size_t n, size_t bytes, void **memory)

@@ -48,8 +48,8 @@ struct call {
     struct arena *arena; /* its memory */
     uint8_t *frame;      /* of the reply, reserved in out */
     uint32_t body_bytes;
-    uint32_t code; /* enum rpc_code, set by call_fail() */
-    char message[256];
+    uint32_t code;     /* enum rpc_code, set by call_fail() */
+    char message[256]; /* the last: the only one not zeroed before a call */
 };
 
 /* Says why the request is answered with an error. Always returns -1, so that a

@@ -131,19 +131,18 @@ struct block_head feature_head(const struct feature *feature, size_t rows,
 }
 
 int feature_reserve(struct call *call, const struct table_set *tables,
-                    const struct block_head *heads, size_t n,
+                    const struct block_head *heads, size_t n, uint64_t *bytes,
                     struct blocks_writer *writer)
 {
     uint64_t max = call->service->options->max_reply_bytes;
     uint64_t version = table_set_version(tables);
-    uint64_t bytes;
-    if (blocks_bytes(heads, n, version, max, &bytes) != 0) {
+    if (*bytes == 0 && blocks_bytes(heads, n, version, max, bytes) != 0) {
         return call_fail(call, RPC_RESOURCE_EXHAUSTED,
                          "features: the reply is over the limit of %llu bytes",
                          (unsigned long long)max);
     }
     void *body;
-    if (call_reserve(call, bytes, &body) != 0) {
+    if (call_reserve(call, *bytes, &body) != 0) {
         return -1;
     }
     blocks_begin(writer, body, version);

@@ -56,9 +56,10 @@ int feature_resolve(struct call *call, const struct table_set *tables, size_t i,
 struct block_head feature_head(const struct feature *feature, size_t rows,
                                uint32_t dtype);
 
-/* Plans the whole reply and reserves it. */
+/* Reserves the whole reply; *bytes is how long it is, 0 if that is to be found
+ * out, and told. */
 int feature_reserve(struct call *call, const struct table_set *tables,
-                    const struct block_head *heads, size_t n,
+                    const struct block_head *heads, size_t n, uint64_t *bytes,
                     struct blocks_writer *writer);
 
 /* Feature `i`, or a part of it, is computed: rv is what nb_lookup() or

@@ -90,6 +90,7 @@ static int run_new(struct call *call, const struct method *method,
                    const void *body, size_t bytes)
 {
     void *message;
+    service_time_passed(call->service);
     if (decode(call, method, body, bytes, &message) != 0) {
         return -1;
     }

@@ -58,6 +58,7 @@ struct service {
     struct session *in_pieces; /* whose it is; NULL: nobody's */
     struct session *waiting;   /* with a large request, the first come first */
     uint64_t clock_ns;         /* when the clock was last looked at */
+    uint32_t clock_uses;       /* of that by service_recent_ns() */
     struct log_limit slow_log;
     uint32_t answered[N_METHODS]; /* requests whose latency is not counted */
 };
@@ -73,6 +74,13 @@ int service_init(struct service *service, const struct service_common *common,
 /* When the loop came back from waiting: what it reads now had arrived by then,
  * or nearly. One look at the clock a turn. */
 uint64_t service_turn_ns(struct service *service);
+
+/* The time, for deadlines, as of few small requests ago: a look at the clock is
+ * a good part of one. */
+uint64_t service_recent_ns(struct service *service);
+
+/* Something was done that takes longer, or may have been. */
+void service_time_passed(struct service *service);
 
 /* Since when the loop has not waited, in ms, as far as it is known without a
  * look at the clock: so long has what is read now been waiting. */

@@ -45,14 +45,14 @@ void session_fini(struct session *session)
 static void begin_call(struct session *session,
                        const struct frame_header *header, struct call *call)
 {
-    *call = (struct call){
-        .service = session->service,
-        .out = &session->out,
-        .method = header->method,
-        .request_id = header->request_id,
-        .arrived_ns = session->arrived_ns,
-        .deadline_ns = UINT64_MAX,
-    };
+    memset(call, 0, offsetof(struct call, message));
+    call->service = session->service;
+    call->out = &session->out;
+    call->method = header->method;
+    call->request_id = header->request_id;
+    call->arrived_ns = session->arrived_ns;
+    call->deadline_ns = UINT64_MAX;
+    call->message[0] = '\0';
 }
 
 static void end_without_memory(struct session *session)
@@ -265,6 +265,7 @@ static size_t take_frames(struct session *session, const uint8_t *data,
 {
     size_t taken = 0;
     bool answered = false;
+    service_time_passed(session->service);
     while (!session->ended && !turns_in_pieces(session) && taken < bytes) {
         session->paused = is_full(session);
         session->queued_ns = session->paused ? 0 : session->queued_ns;

@@ -111,28 +111,37 @@ static size_t count_of(uint64_t most, uint64_t cost)
     return most > cost ? most / cost : 1;
 }
 
+/* Those of the next step of a lookup. */
+static struct nb_ids next_ids(const struct work *work, uint64_t most)
+{
+    const struct nb_ids *ids = &work->features[work->at.feature].ids;
+    size_t id = work->at.id;
+    size_t left = ids->n - id;
+    size_t n = work->in_turn
+                   ? count_of(most, cost_of_id(work, work->at.feature))
+                   : left;
+    return (struct nb_ids){
+        .u64 = ids->u64 != NULL ? ids->u64 + id : NULL,
+        .u32 = ids->u32 != NULL ? ids->u32 + id : NULL,
+        .n = n < left ? n : left,
+    };
+}
+
 static int look_up(struct call *call, struct work *work, uint64_t most)
 {
     const struct feature *whole = &work->features[work->at.feature];
+    const struct nb_lookup lookup = {
+        .ids = next_ids(work, most),
+        .dtype = work->dtype,
+        .unseen = whole->entry->unseen,
+    };
     struct feature part = *whole;
     uint64_t unseen = 0;
-    size_t n = count_of(most, cost_of_id(work, work->at.feature));
-    size_t left = whole->ids.n - work->at.id;
-    part.ids.n = n < left ? n : left;
-    if (part.ids.u32 != NULL) {
-        part.ids.u32 += work->at.id;
-    } else if (part.ids.u64 != NULL) {
-        part.ids.u64 += work->at.id;
-    }
+    part.ids = lookup.ids;
     if (is_cold(call, work, &part)) {
         return 1;
     }
-    const struct nb_lookup lookup = {
-        .ids = part.ids,
-        .dtype = work->dtype,
-        .unseen = part.entry->unseen,
-    };
-    int rv = nb_lookup(part.entry->rows, &lookup, work->at.out, &unseen);
+    int rv = nb_lookup(whole->entry->rows, &lookup, work->at.out, &unseen);
     if (feature_done(call, work->at.feature, &part, rv, unseen) != 0) {
         return -1;
     }
@@ -233,7 +242,7 @@ static uint64_t step_cost(struct call *call, const struct work *work)
     return cold_read_is_probing(call->service) ? STEP_COST_PROBED : STEP_COST;
 }
 
-int work_continue(struct call *call)
+static int do_steps(struct call *call)
 {
     struct work *work = call->work;
     struct service *service = call->service;
@@ -253,6 +262,15 @@ int work_continue(struct call *call)
         }
     }
     return 0;
+}
+
+int work_continue(struct call *call)
+{
+    int rv = do_steps(call);
+    if (!call->work->is_small) {
+        service_time_passed(call->service);
+    }
+    return rv;
 }
 
 /* ---- the whole ------------------------------------------------------- */
@@ -283,7 +301,7 @@ int work_begin(struct call *call, struct table_set *tables, struct work *work)
         return -1;
     }
     if (feature_reserve(call, tables, work->heads, work->n_features,
-                        &work->writer) != 0) {
+                        &work->reply_bytes, &work->writer) != 0) {
         return -1;
     }
     if (is_large && work->pools && make_pool(call, work) != 0) {

@@ -29,6 +29,7 @@ struct work {
     struct feature *features;
     struct block_head *heads; /* of the blocks that answer them */
     size_t n_features;
+    uint64_t reply_bytes; /* 0: not planned yet */
     uint32_t dtype;
     bool pools;    /* rather than looks up */
     bool is_small; /* done before its deadline could matter */
