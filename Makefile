@@ -221,14 +221,17 @@ CLI_LIBS    = $(PROTO_LIBS) $(STORAGE_LIBS) -lm
 # inlined into each other, which saves a sixth of what a small request takes;
 # its objects stand before the archives that hold the same functions.
 ifeq ($(MODE)$(findstring gcc,$(notdir $(CC))),releasegcc)
-LTO     := -flto=$(JOBS)
+# What is zeroed is short, and a string instruction takes 30 cycles to begin.
+ZEROING := $(if $(filter x86_64,$(ARCH)),-mmemset-strategy=$(strip \
+             unrolled_loop:256:noalign$(comma)libcall:-1:noalign))
+LTO     := -flto=$(JOBS) $(ZEROING)
 INLINED := $(patsubst %.c,$(BUILD)/inlined/%.o,$(wildcard \
              quant/*.c proto/*.c server/net/*.c server/request/*.c))
 $(BUILD)/inlined/%.o: %.c $(BUILD)/.flags | $(PROTO_GEN).h
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(UV_FLAGS) $(PROTO_FLAGS) -flto \
-	    -MMD -MP -c -o $@ $<
+	    $(ZEROING) -MMD -MP -c -o $@ $<
 endif
 $(BUILD)/nibbled: $(BUILD)/server/nibbled.o $(INLINED) $(SERVER_ARCHIVES)
 	$(call say,LD)
