@@ -4,11 +4,13 @@
 """The server beside one that answers with the same bytes always, and beside
 the kernels where nothing is sent.
 
-    scripts/bench_server.py DIR [--build build/release] [--rounds 5]
+    scripts/bench_server.py DIR [--build build/release] [--rounds 7]
 
 Server and client have a processor each, what is compared is timed in turns, and
-every figure, ratios too, is the median of the rounds. A share is what the
-client took of its processor: near 1, it is the client that was measured.
+every figure, ratios too, is the median of the rounds; behind a ratio stand the
+least and the highest. A client's share is what it took of its processor: near
+1, it is the client that was measured. Latency is of more and shorter rounds, so
+that what else the machine's host does now and then hits some of them only.
 Tables are made below DIR if they are not there: 1 GB, and as much memory for
 their copy on 2 MiB pages. Takes less than eight minutes. Writes the tables of
 server/BENCHMARKS.md to standard output.
@@ -44,6 +46,8 @@ LOADS = [
 # takes longer than the rows.
 SETTLE_S = 10.5
 TAIL_GOAL = 3.0  # p99 over p50 at half the capacity
+TAIL_ROUNDS = 13
+TAIL_SECONDS = "0.4"
 SCALES = {"cache": {"point": 0.02, "rows": 0.02, "ranking": 0.002},
           "memory": {"ranking": 1}}
 RESIDENCY = {"cache": "map", "memory": "huge"}
@@ -104,13 +108,14 @@ class Bench:
         self.running.append(process)
         return re.search(r"\S+:\d+", process.stdout.readline()).group(0)
 
-    def ask(self, server, load, *options):
+    def ask(self, server, load, *options, seconds=None, requests=None):
         report = os.path.join(self.args.dir, "report.json")
         subprocess.run(
             pinned(1, self.nibble, "bench", "--server", server, "--profile",
-                   load.profile, "--duration", self.args.seconds, "--warm-up",
-                   "0.3", "--output", report, *REQUESTS[load.tables],
-                   *load.options, *options),
+                   load.profile, "--duration", seconds or self.args.seconds,
+                   "--warm-up", "0.2", "--output", report,
+                   *(requests or REQUESTS[load.tables]), *load.options,
+                   *options),
             check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with open(report) as file:
             return json.load(file)["steps"][0]
@@ -140,15 +145,16 @@ class Bench:
             limit, limit_share = self.rate(static, load)
             alone = self.alone(load)
             both = 1 / (1 / limit + alone)
-            rounds.append((ours, share, limit, limit_share, ours / limit,
-                           alone * 1e6, both, ours / both))
+            rounds.append((ours, share, limit, limit_share, alone * 1e6, both))
         stop(self.running.pop())
-        (ours, share, limit, limit_share, of_limit, alone_us, both,
-         of_both) = (statistics.median(x) for x in zip(*rounds))
-        print("| %s | %s (%.2f) | %s (%.2f) | %.2f%s | %.1f us | %s | "
-              "%.2f%s |" % (load.name, count(ours), share, count(limit),
-                            limit_share, of_limit, goal(load.goal), alone_us,
-                            count(both), of_both, goal(load.both)), flush=True)
+        of_limit = spread([r[0] / r[2] for r in rounds])
+        of_both = spread([r[0] / r[5] for r in rounds])
+        ours, share, limit, limit_share, alone_us, both = (
+            statistics.median(x) for x in zip(*rounds))
+        print("| %s | %s (%.2f) | %s (%.2f) | %s%s | %.2f us | %s | %s%s |" %
+              (load.name, count(ours), share, count(limit), limit_share,
+               of_limit, goal(load.goal), alone_us, count(both), of_both,
+               goal(load.both)), flush=True)
         return ours
 
     def latency(self, load, rate):
@@ -157,10 +163,11 @@ class Bench:
         server, static = self.servers[load.tables], self.serve_static(load)
         offered = ["--rate", str(round(rate / 2))]
         ours = ["--model", load.profile, *offered]
-        steps = [(self.ask(server, load, *ours, "--arrivals", "constant"),
-                  self.ask(server, load, *ours),
-                  self.ask(static, load, *offered))
-                 for _ in range(self.args.rounds)]
+        steps = [(self.ask(server, load, *ours, "--arrivals", "constant",
+                           seconds=TAIL_SECONDS),
+                  self.ask(server, load, *ours, seconds=TAIL_SECONDS),
+                  self.ask(static, load, *offered, seconds=TAIL_SECONDS))
+                 for _ in range(TAIL_ROUNDS)]
         stop(self.running.pop())
         even, poisson, limit = (percentiles(of) for of in zip(*steps))
         print("| %s | %s | %s | %.1f (<= %.0f) | %s | %.1f (<= %.0f) | %s | "
@@ -215,6 +222,12 @@ def count(number):
     return format(round(number), ",")
 
 
+def spread(shares):
+    """The median, the least and the highest."""
+    return "%.2f, %.2f to %.2f" % (statistics.median(shares), min(shares),
+                                   max(shares))
+
+
 def goal(share):
     return " (>= %.2f)" % share if share else ""
 
@@ -223,8 +236,8 @@ def parser(text):
     made = argparse.ArgumentParser(description=text.split("\n")[0])
     made.add_argument("dir", help="for tables and reports")
     made.add_argument("--build", default="build/release")
-    made.add_argument("--rounds", type=int, default=5)
-    made.add_argument("--seconds", default="1.5", help="of each round")
+    made.add_argument("--rounds", type=int, default=7)
+    made.add_argument("--seconds", default="1", help="of each round")
     return made
 
 
