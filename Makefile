@@ -249,9 +249,10 @@ $(MAN_PAGES):
 
 # Answers with the same bytes always: what the load tester and channels are
 # measured against; calls of a channel as fast as they are answered; the least
-# that a client can do; and the rows of requests that are not sent.
+# that a client can do; the rows of requests that are not sent; and how much of a
+# processor there is.
 LOAD_BIN := $(addprefix $(BUILD)/tests/bench/,static_server channel_load \
-              raw_client bags_alone)
+              raw_client bags_alone host_stalls)
 $(LOAD_BIN): %: %.o $(BUILD)/tests/bench/libbench.a $(CLI_ARCHIVES)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS) $(UV_LIBS)

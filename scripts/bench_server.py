@@ -157,6 +157,16 @@ class Bench:
                goal(load.both)), flush=True)
         return ours
 
+    def stalls(self):
+        """Prints what both processors lose to others while nothing runs."""
+        stalls = os.path.join(self.args.build, "tests/bench/host_stalls")
+        both = [subprocess.Popen(pinned(cpu, stalls), stdout=subprocess.PIPE,
+                                 text=True) for cpu in (0, 1)]
+        lost = [process.communicate()[0].split() for process in both]
+        print("\nIdle, the server's processor stands still for %s %% of the "
+              "time, at most %s ms, the client's for %s %%, at most %s ms." %
+              (*lost[0], *lost[1]), flush=True)
+
     def latency(self, load, rate):
         """Prints a line of the second table: at the same rate, evenly spaced
         and as independent callers ask, and the static server as these do."""
@@ -169,12 +179,10 @@ class Bench:
                   self.ask(static, load, *offered, seconds=TAIL_SECONDS))
                  for _ in range(TAIL_ROUNDS)]
         stop(self.running.pop())
-        even, poisson, limit = (percentiles(of) for of in zip(*steps))
-        print("| %s | %s | %s | %.1f (<= %.0f) | %s | %.1f (<= %.0f) | %s | "
-              "%.1f |" % (load.name, count(rate / 2), in_us(even),
-                          even[1] / even[0], TAIL_GOAL, in_us(poisson),
-                          poisson[1] / poisson[0], TAIL_GOAL, in_us(limit),
-                          limit[1] / limit[0]), flush=True)
+        print("| %s | %s | %s |" % (
+            load.name, count(rate / 2),
+            " | ".join("%s | %s" % (in_us(of), tail(of))
+                       for of in zip(*steps))), flush=True)
 
     def run(self):
         for tables, scales in SCALES.items():
@@ -186,10 +194,11 @@ class Bench:
               "share (goal) |")
         print("|---|---|---|---|---|---|---|")
         rates = [self.capacity(load) for load in LOADS]
+        self.stalls()
+        ratio = "p99 / p50, least of the rounds (goal <= %.0f)" % TAIL_GOAL
         print("\n| half of that, open loop | requests/s | evenly spaced: p50, "
-              "p99, p99.9 | p99 / p50 (goal) | Poisson: p50, p99, p99.9 | "
-              "p99 / p50 (goal) | static, Poisson: p50, p99, p99.9 | "
-              "p99 / p50 |")
+              "p99, p99.9 | %s | Poisson: p50, p99, p99.9 | %s | static, "
+              "Poisson: p50, p99, p99.9 | p99 / p50, least |" % (ratio, ratio))
         print("|---|---|---|---|---|---|---|---|")
         for load, rate in zip(LOADS, rates):
             self.latency(load, rate)
@@ -204,14 +213,18 @@ def stop(process):
     process.wait()
 
 
-def percentiles(steps):
-    """p50, p99 and p99.9 of latency, in us, each the median of the steps."""
-    return [statistics.median(step["latency_us"][p] for step in steps)
-            for p in ("p50", "p99", "p99.9")]
+def in_us(steps):
+    """p50, p99 and p99.9 of latency, each the median of the steps."""
+    return ", ".join("%.0f" % statistics.median(step["latency_us"][p]
+                                                for step in steps)
+                     for p in ("p50", "p99", "p99.9")) + " us"
 
 
-def in_us(figures):
-    return ", ".join("%.0f" % figure for figure in figures) + " us"
+def tail(steps):
+    """p99 over p50: the median of the steps, and the least."""
+    ratios = [step["latency_us"]["p99"] / step["latency_us"]["p50"]
+              for step in steps]
+    return "%.1f, %.1f" % (statistics.median(ratios), min(ratios))
 
 
 def dtype(load):
