@@ -40,9 +40,16 @@ run() {
         ' run "$@" </dev/null
 }
 
+# fail LOG: ends, and shows how that did.
+fail() {
+    tail -n 20 "$1" >&2
+    exit 1
+}
+
 tree() {
     # shellcheck disable=SC2086
-    debootstrap --variant=minbase bookworm "$1" $mirror >"$1.log" 2>&1
+    debootstrap --variant=minbase bookworm "$1" $mirror >"$1.log" 2>&1 ||
+        fail "$1.log"
     # A container's; debootstrap leaves none.
     printf '127.0.0.1 localhost\n::1 localhost\n' >"$1/etc/hosts"
     for file in /etc/apt/sources.list /etc/resolv.conf; do
@@ -67,13 +74,13 @@ mkdir "$build/src"
 git archive HEAD | tar -x -C "$build/src"
 steps 1 | while IFS= read -r step; do
     echo "build: $step"
-    run "$build" /src "$step" >>"$build.log" 2>&1
+    run "$build" /src "$step" >>"$build.log" 2>&1 || fail "$build.log"
 done
 
 tree "$image"
 steps 2 | while IFS= read -r step; do
     echo "image: $step"
-    run "$image" / "$step" >>"$image.log" 2>&1
+    run "$image" / "$step" >>"$image.log" 2>&1 || fail "$image.log"
 done
 cp -a "$build/out/usr/bin/." "$image/usr/bin/"
 
@@ -107,9 +114,7 @@ echo "the Dockerfile's steps work"
 
 for target in $targets; do
     echo "make $target"
-    run "$build" /src "make -j$(nproc) $target" >"$dir/$target.log" 2>&1 || {
-        tail -n 20 "$dir/$target.log" >&2
-        exit 1
-    }
+    run "$build" /src "make -j$(nproc) $target" >"$dir/$target.log" 2>&1 ||
+        fail "$dir/$target.log"
     tail -n 1 "$dir/$target.log"
 done
