@@ -260,7 +260,15 @@ $(LOAD_BIN): %: %.o $(BUILD)/tests/bench/libbench.a $(CLI_ARCHIVES)
 BENCH_SHARED := $(call obj,$(filter-out $(FOREIGN) $(BENCH_SRC) \
                 $(LOAD_BIN:$(BUILD)/%=%.c),$(wildcard tests/bench/*.c)))
 $(BUILD)/tests/bench/libbench.a: $(BENCH_SHARED)
-$(BENCH_BIN): %: %.o $(BUILD)/tests/bench/libbench.a $(CLI_ARCHIVES)
+# As nibbled is linked.
+REQUESTS := $(BUILD)/tests/bench/bench_requests
+$(REQUESTS): %: %.o $(INLINED) $(SERVER_ARCHIVES) \
+             $(BUILD)/tests/bench/libbench.a $(CLI_ARCHIVES)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_LDFLAGS) $(LTO) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
+	    $(SERVER_LIBS) $(MALLOC)
+$(filter-out $(REQUESTS),$(BENCH_BIN)): %: %.o \
+             $(BUILD)/tests/bench/libbench.a $(CLI_ARCHIVES)
 	$(call say,LD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLI_LIBS)
 

@@ -475,7 +475,11 @@ static int parse_values(struct bench_args *args)
 
 static int check_load(const struct bench_args *args)
 {
+    int status;
     bool pools = args->profile != NULL ? false : !args->lookup;
+    if (!query_check("bench", &args->query, &status)) {
+        return status;
+    }
     if ((args->profile == NULL) == (args->tables == NULL)) {
         return command_misused("bench", "give one of --profile and --tables");
     }

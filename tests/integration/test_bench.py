@@ -500,6 +500,7 @@ class Loads(nibble_test.TestCase):
                 (("--tables", "a:1", "--rate", "-1"), "--rate"),
                 (("--tables", "a:1", "--ramp", "1:2"), "--ramp"),
                 (("--tables", "a:1", "--ramp", "5:2:3"), "--ramp"),
+                (("--tables", "a:1", "--server", "nowhere"), "--server: "),
                 (("--tables", "a:1", "--slo", "p99"), "--slo"),
                 (("--tables", "a:1", "--slo", "p99=1s", "--rate", "0.5"),
                  "--rate of at least 1"),
