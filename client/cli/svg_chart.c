@@ -25,6 +25,7 @@
 #define LEADER_ROOM  12.0 /* and moves aside for it */
 
 #define TICKS_LEAST 4u
+#define N_COLOURS   4u /* .s0 to .s3, told apart by colour-blind eyes too */
 
 /* A logarithmic axis, from a value to a pixel. */
 struct axis {
@@ -309,6 +310,17 @@ static void draw_frontier(const struct drawing *drawing)
     fputs(any ? "\"/>\n" : "", out);
 }
 
+/* Which line the point is of, and so its colour. */
+static unsigned series_of(const struct svg_chart *chart,
+                          const struct svg_point *point)
+{
+    unsigned n = 0;
+    for (const struct svg_point *at = chart->points; at < point; at++) {
+        n += chart->joined && !goes_on(chart, at);
+    }
+    return n % N_COLOURS;
+}
+
 static void draw_lines(const struct drawing *drawing)
 {
     const struct svg_chart *chart = drawing->chart;
@@ -316,8 +328,9 @@ static void draw_lines(const struct drawing *drawing)
         const struct svg_point *point = &chart->points[i];
         if (goes_on(chart, point)) {
             fprintf(drawing->out,
-                    "<path class=\"line\" d=\"M%.1f %.1fL%.1f %.1f\"/>\n",
-                    pixel(&drawing->x, point->x), pixel(&drawing->y, point->y),
+                    "<path class=\"line s%u\" d=\"M%.1f %.1fL%.1f %.1f\"/>\n",
+                    series_of(chart, point), pixel(&drawing->x, point->x),
+                    pixel(&drawing->y, point->y),
                     pixel(&drawing->x, point[1].x),
                     pixel(&drawing->y, point[1].y));
         }
@@ -335,8 +348,10 @@ static void draw_points(const struct drawing *drawing)
                     mark->x, mark->y, mark->label_x, mark->label_y);
         }
         fprintf(out,
-                "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"4\"><title>",
-                mark->frontier ? "front" : "behind", mark->x, mark->y);
+                "<circle class=\"%s s%u\" cx=\"%.1f\" cy=\"%.1f\" "
+                "r=\"4\"><title>",
+                mark->frontier ? "front" : "behind",
+                series_of(drawing->chart, mark->point), mark->x, mark->y);
         put_text(out, mark->point->label);
         fprintf(out, ": %g, %.5g</title></circle>\n", mark->point->x,
                 mark->point->y);
@@ -365,9 +380,10 @@ static void draw(struct drawing *drawing)
             "stroke:#fff;stroke-width:3px}"
             ".title{font-size:16px}path{fill:none}.grid{stroke:#e4e4e4}"
             ".axis{stroke:#222}.leader{stroke:#999;stroke-width:.7}"
-            ".line{stroke:#1f77b4;stroke-width:1.5}.best{stroke:#1f77b4;stroke-"
-            "width:1.5;stroke-dasharray:5 3}"
-            ".front{fill:#1f77b4}.behind{fill:#999}</style>\n"
+            ".line,.best{stroke:currentColor;stroke-width:1.5}"
+            ".best{stroke-dasharray:5 3}.s0,.best{color:#0072b2}"
+            ".s1{color:#e69f00}.s2{color:#d55e00}.s3{color:#009e73}"
+            ".front{fill:currentColor}.behind{fill:#999}</style>\n"
             "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
             WIDTH, HEIGHT, WIDTH, HEIGHT);
     draw_axes(drawing);

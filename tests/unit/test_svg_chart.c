@@ -21,20 +21,24 @@ static void teardown(void)
     scratch_remove();
 }
 
-static void draw(const struct svg_point *points, size_t n, const char *title)
+static void draw_chart(const struct svg_chart *chart)
 {
-    const struct svg_chart chart = {.title = title,
-                                    .x_label = "bytes",
-                                    .y_label = "loss",
-                                    .points = points,
-                                    .n = n};
     const char *path = scratch_path("c.svg");
-    int rv = svg_chart_write(&chart, path, &err);
+    int rv = svg_chart_write(chart, path, &err);
     ck_assert_msg(rv == 0, "%s", err.text);
     size_t bytes;
     free(drawn);
     drawn = (char *)scratch_read(path, &bytes);
     ck_assert_ptr_nonnull(strstr(drawn, "</svg>"));
+}
+
+static void draw(const struct svg_point *points, size_t n, const char *title)
+{
+    draw_chart(&(struct svg_chart){.title = title,
+                                   .x_label = "bytes",
+                                   .y_label = "loss",
+                                   .points = points,
+                                   .n = n});
 }
 
 static size_t count(const char *text)
@@ -69,7 +73,7 @@ START_TEST(points_and_frontier)
                                        {40, 0, "exact"}};
     draw(points, 5, "title");
     ck_assert_uint_eq(count("<circle"), 5);
-    ck_assert_uint_eq(count("class=\"front\""), 3);
+    ck_assert_uint_eq(count("class=\"front s0\""), 3);
     ck_assert_uint_eq(count("<title>good: 10, 0.05</title>"), 1);
     ck_assert_uint_eq(count("<title>exact: 40, 0</title>"), 1);
     double x[3];
@@ -91,6 +95,27 @@ START_TEST(points_and_frontier)
                      6);
     ck_assert(to[2] < to[1] && to[4] < to[2]);
     ck_assert(to[3] < to[0] && to[5] < to[3]);
+}
+END_TEST
+
+START_TEST(each_line_has_a_colour)
+{
+    const struct svg_point points[] = {
+        {1, 5, "p50"},  {2, 6, "p50"},  {1, 7, "p99"}, {2, 8, "p99"},
+        {3, 9, "p99"},  {1, 9, "p100"}, {1, 9, "max"}, {2, 9, "max"},
+        {1, 9, "more"}, {2, 9, "more"}};
+    draw_chart(&(struct svg_chart){.title = "lines",
+                                   .x_label = "rate",
+                                   .y_label = "latency",
+                                   .points = points,
+                                   .n = 10,
+                                   .joined = true});
+    ck_assert_uint_eq(count("class=\"line s0\""), 2); /* and the fifth */
+    ck_assert_uint_eq(count("class=\"line s1\""), 2);
+    ck_assert_uint_eq(count("class=\"line s2\""), 0);
+    ck_assert_uint_eq(count("class=\"line s3\""), 1);
+    ck_assert_uint_eq(count("class=\"front s1\""), 3);
+    ck_assert_uint_eq(count("class=\"front s2\""), 1);
 }
 END_TEST
 
@@ -158,6 +183,7 @@ static Suite *make_suite(void)
     TCase *tests = tcase_create("chart");
     tcase_add_checked_fixture(tests, scratch_create, teardown);
     tcase_add_test(tests, points_and_frontier);
+    tcase_add_test(tests, each_line_has_a_colour);
     tcase_add_test(tests, labels_do_not_overlap);
     tcase_add_test(tests, axes_have_ticks_whatever_the_range);
     tcase_add_test(tests, foreign_text);
