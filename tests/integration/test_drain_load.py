@@ -16,15 +16,6 @@ DEPTH = 64
 CONNECTIONS = 4  # to each
 
 
-def unread_bytes(server):
-    """Of requests that have arrived and that the server has not read."""
-    port = int(server.address.rsplit(":", 1)[1])
-    with open("/proc/net/tcp") as lines:
-        rows = [line.split() for line in lines][1:]
-    return [int(row[4].split(":")[1], 16) for row in rows
-            if int(row[1].split(":")[1], 16) == port and row[3] == "01"]
-
-
 def lookups_of(peer):
     """Lookups begun, and those answered with each code."""
     lookup, = [m for m in peer.status().methods if m.name == "lookup"]
@@ -52,7 +43,8 @@ class DrainTest(nibble_test.TestCase):
                  "both are asked")
         # Stopped, it has requests that it has not read when it is told to end.
         goes.terminate(signal.SIGSTOP)
-        wait_for(lambda: any(unread_bytes(goes)), "requests have come")
+        wait_for(lambda: any(goes.receive_queues(nibble_test.TCP_OPEN)),
+                 "requests have come")
         peers[1].close()
         goes.terminate()
         goes.terminate(signal.SIGCONT)

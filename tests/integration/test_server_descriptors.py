@@ -12,8 +12,8 @@ import threading
 import time
 
 import nibble_test
-from nibble_test import (DEADLINE_S, NIBBLED, PING, UNAVAILABLE, frame, run,
-                         scratch_path, wait_for)
+from nibble_test import (DEADLINE_S, NIBBLED, PING, TCP_LISTENS, UNAVAILABLE,
+                         frame, run, scratch_path, wait_for)
 
 FILES = resource.RLIMIT_NOFILE
 
@@ -72,6 +72,8 @@ class Descriptors(nibble_test.TestCase):
             thread.join()
         wait_for(lambda: self.pings(server), "a ping is answered")
         first = self.connect(server)
+        wait_for(lambda: not any(server.receive_queues(TCP_LISTENS)),
+                 "none of the rest is still to be accepted")
         wait_for(lambda: first.status().connections == 1, "the rest are gone")
         peers = [self.connect(server) for _ in range(60)]
         for peer in peers:

@@ -37,6 +37,7 @@ BUILD = os.environ.get("NB_BUILD", "build/release")
 SANITIZED = os.path.basename(os.path.normpath(BUILD)) in ("asan", "tsan")
 NIBBLED = os.path.join(BUILD, "nibbled")
 NIBBLE = os.path.join(BUILD, "nibble")
+TCP_OPEN, TCP_LISTENS = "01", "0A"  # states of /proc/net/tcp
 DEADLINE_S = 240  # for anything that must happen; generous, for sanitizers
 
 REQUEST, REPLY, ERROR = 0, 1, 2
@@ -325,6 +326,15 @@ class Server:
         with open("/proc/%d/stat" % self.process.pid) as line:
             fields = line.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def receive_queues(self, state):
+        """Of its TCP sockets in that state: bytes that it has not read, or
+        connections that it has not accepted."""
+        port = int(self.address.rsplit(":", 1)[1])
+        with open("/proc/net/tcp") as lines:
+            rows = [line.split() for line in lines][1:]
+        return [int(row[4].split(":")[1], 16) for row in rows
+                if int(row[1].split(":")[1], 16) == port and row[3] == state]
 
     def n_descriptors(self):
         return len(os.listdir("/proc/%d/fd" % self.process.pid))
