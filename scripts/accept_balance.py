@@ -70,10 +70,13 @@ class Nibbled:
                 [os.path.join(build, "nibbled"), "--repo", repo, "--loops",
                  str(loops), "--listen", "127.0.0.1:0", "--admin",
                  "127.0.0.1:0", "--log-format", "logfmt"], stderr=file)
-        wait(lambda: "event=listening" in read(log))
-        host, port = found(log, "listening").split(":")
+        self.log = log
+
+    def begin(self):
+        wait(lambda: "event=listening" in read(self.log))
+        host, port = found(self.log, "listening").split(":")
         self.address = (host, int(port))
-        self.metrics = "http://%s/metrics" % found(log, "admin")
+        self.metrics = "http://%s/metrics" % found(self.log, "admin")
 
     def counts(self, connections):
         wait(lambda: sum(self.loops()) == connections)
@@ -139,6 +142,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         servers = [Kernel(args.loops), Nibbled(args.build, args.loops, folder)]
         try:
+            servers[1].begin()
             for connections in CONNECTIONS:
                 print("| %d | %s |" % (connections, " | ".join(
                     line(server, connections, args.rounds)

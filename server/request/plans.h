@@ -36,7 +36,8 @@ struct work *plans_recall(struct plans *plans, struct call *call,
                           uint32_t *timeout_ms);
 
 /* The body may be asked for next: has the processor fetch the rows of its ids,
- * as if it were what it looks like. Of large ones the kernels see to that. */
+ * if these are few, as if it were like the first that was kept of its length.
+ */
 void plans_prefetch(const struct plans *plans, uint16_t method,
                     const uint8_t *body, size_t bytes);
 

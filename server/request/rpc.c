@@ -90,7 +90,7 @@ static int run_new(struct call *call, const struct method *method,
                    const void *body, size_t bytes)
 {
     void *message;
-    service_time_passed(call->service);
+    service_spend(call->service, SERVICE_LONG);
     if (decode(call, method, body, bytes, &message) != 0) {
         return -1;
     }

@@ -14,9 +14,10 @@
  * published profiles, and never most of what there is. */
 #define KEEP_BYTES UINT64_C(67108864)
 
-/* So many small requests, of some 100 us at most, go by one look at the clock:
- * deadlines are told in ms. */
-#define CLOCK_USES 8u
+/* The clock is looked at again after so much of small requests, 100 us or so
+ * where rows come from memory: deadlines are told in ms. */
+#define SPENT_MAX     UINT64_C(2048)
+#define REQUEST_UNITS 16u /* of one that has next to no ids */
 
 static size_t keep_bytes(const struct service_common *common)
 {
@@ -141,16 +142,17 @@ uint64_t service_turn_ns(struct service *service)
 
 uint64_t service_recent_ns(struct service *service)
 {
-    if (service->clock_uses == 0) {
+    if (service->spent >= SPENT_MAX) {
         service->clock_ns = service->now_ns();
+        service->spent = 0;
     }
-    service->clock_uses = (service->clock_uses + 1) % CLOCK_USES;
     return service->clock_ns;
 }
 
-void service_time_passed(struct service *service)
+void service_spend(struct service *service, uint64_t units)
 {
-    service->clock_uses = 0;
+    bool past = units >= SPENT_MAX || service->spent >= SPENT_MAX;
+    service->spent = past ? SPENT_MAX : service->spent + units + REQUEST_UNITS;
 }
 
 uint64_t service_behind_ms(const struct service *service)

@@ -58,7 +58,7 @@ struct service {
     struct session *in_pieces; /* whose it is; NULL: nobody's */
     struct session *waiting;   /* with a large request, the first come first */
     uint64_t clock_ns;         /* when the clock was last looked at */
-    uint32_t clock_uses;       /* of that by service_recent_ns() */
+    uint64_t spent;            /* since then, in units of work.h */
     struct log_limit slow_log;
     uint32_t answered[N_METHODS]; /* requests whose latency is not counted */
 };
@@ -75,12 +75,13 @@ int service_init(struct service *service, const struct service_common *common,
  * or nearly. One look at the clock a turn. */
 uint64_t service_turn_ns(struct service *service);
 
-/* The time, for deadlines, as of few small requests ago: a look at the clock is
- * a good part of one. */
+/* The time, for deadlines, less what small requests took since the clock was
+ * last looked at, a fraction of a ms: a look is a good part of one. */
 uint64_t service_recent_ns(struct service *service);
 
-/* Something was done that takes longer, or may have been. */
-void service_time_passed(struct service *service);
+/* So much was done, or is about to be; SERVICE_LONG: nobody knows how much. */
+#define SERVICE_LONG UINT64_MAX
+void service_spend(struct service *service, uint64_t units);
 
 /* Since when the loop has not waited, in ms, as far as it is known without a
  * look at the clock: so long has what is read now been waiting. */

@@ -154,6 +154,9 @@ static bool answer(struct session *session, const struct frame_header *header,
     if (!rpc_answer(&call, body, header->body_bytes)) {
         end_without_memory(session);
     }
+    if (!call.may_put_off) { /* rows were read from disk meanwhile */
+        service_spend(session->service, SERVICE_LONG);
+    }
     if (call.has_more) {
         session->n_cold = 0;
         put_in_pieces(session, &call);
@@ -265,7 +268,7 @@ static size_t take_frames(struct session *session, const uint8_t *data,
 {
     size_t taken = 0;
     bool answered = false;
-    service_time_passed(session->service);
+    service_spend(session->service, SERVICE_LONG);
     while (!session->ended && !turns_in_pieces(session) && taken < bytes) {
         session->paused = is_full(session);
         session->queued_ns = session->paused ? 0 : session->queued_ns;

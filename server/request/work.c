@@ -76,7 +76,7 @@ static uint64_t cost_of_bag(const struct work *work, size_t i)
 }
 
 /* Limits on ids, bags and bytes keep it far from overflow. */
-static bool is_small(const struct work *work)
+static uint64_t cost_of(const struct work *work)
 {
     uint64_t cost = 0;
     for (size_t i = 0; i < work->n_features; i++) {
@@ -84,7 +84,7 @@ static bool is_small(const struct work *work)
         cost += feature->ids.n * cost_of_id(work, i) +
                 feature->n_bags * cost_of_bag(work, i);
     }
-    return cost <= SMALL_COST;
+    return cost;
 }
 
 /* ---- steps ----------------------------------------------------------- */
@@ -267,9 +267,7 @@ static int do_steps(struct call *call)
 int work_continue(struct call *call)
 {
     int rv = do_steps(call);
-    if (!call->work->is_small) {
-        service_time_passed(call->service);
-    }
+    service_spend(call->service, SERVICE_LONG);
     return rv;
 }
 
@@ -288,7 +286,8 @@ static int make_pool(struct call *call, struct work *work)
 
 int work_begin(struct call *call, struct table_set *tables, struct work *work)
 {
-    work->is_small = is_small(work);
+    uint64_t cost = cost_of(work);
+    work->is_small = cost <= SMALL_COST;
     bool is_large = call->if_large != CALL_WHOLE && !work->is_small;
     if (is_large && call->if_large == CALL_LATER) {
         call->is_later = true;
@@ -308,7 +307,8 @@ int work_begin(struct call *call, struct table_set *tables, struct work *work)
         return -1;
     }
     call->work = work;
-    return work_continue(call);
+    service_spend(call->service, work->is_small ? cost : SERVICE_LONG);
+    return do_steps(call);
 }
 
 void work_set_aside(struct work *work)

@@ -6,7 +6,7 @@
  * profiles go into a session, and replies are dropped as if they were sent.
  * Requests are alike but for their ids: many in a read, 64 or 32 KiB, as a
  * pipelining client has it; one; and one that is decoded as if none like it had
- * come before.
+ * come before, with what it takes to forget them.
  * The tables are in the L3 cache, ids zipf(0.9). Medians of the thread's own
  * time; the copy that a socket would make of the request is in it.
  *

@@ -67,7 +67,7 @@ static size_t ask(uint16_t method, uint8_t *to)
 {
     look_ahead(method);
     struct call call = make_call(method);
-    service_time_passed(&fixture_service);
+    service_spend(&fixture_service, SERVICE_LONG);
     ck_assert(rpc_answer(&call, body, body_bytes));
     struct iovec vector;
     ck_assert_uint_eq(outq_gather(&out, &vector, 1), 1);
