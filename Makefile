@@ -146,8 +146,8 @@ demo:
 check:
 	@scripts/deps.sh build test
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests
-	@$(MAKE) --no-print-directory run-tests check-isa-sweep \
-	    $(if $(filter release,$(MODE)),check-neon)
+	@$(MAKE) --no-print-directory run-tests $(if $(ONLY),, \
+	    check-isa-sweep $(if $(filter release,$(MODE)),check-neon))
 
 ## bench: time kernels, quantizer and searches beside their references
 bench: $(BENCH_BIN)

@@ -55,6 +55,7 @@ struct load_conn {
     int fd; /* -1: none */
     enum load_conn_state state;
     uint64_t retry_at; /* CONN_DOWN: to dial; CONN_DIALLING: to give that up */
+    bool refused;      /* CONN_DOWN: the last try to dial again failed */
     uint64_t quiet_since; /* heard last, or asked when it owed nothing */
     const struct request_set *set;
     struct load_slot *slots;

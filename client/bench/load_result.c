@@ -80,3 +80,27 @@ void load_result_merge(struct load_result *to, const struct load_result *from)
         to->first_error = from->first_error;
     }
 }
+
+static void count_delay(struct load_result *result,
+                        const struct load_slot *slot)
+{
+    uint64_t delay = slot->sent > slot->due ? slot->sent - slot->due : 0;
+    histogram_add(&result->delay, delay);
+    if (delay >= LOAD_LATE_NS) {
+        result->n_late++;
+        result->n_held += slot->held;
+    }
+}
+
+void load_result_times(struct load_result *result, const struct load_slot *slot,
+                       uint64_t now, bool is_open_loop)
+{
+    result->n_requests++;
+    histogram_add(&result->latency, now - slot->due);
+    if (slot->sent != 0) {
+        histogram_add(&result->service, now - slot->sent);
+        if (is_open_loop) {
+            count_delay(result, slot);
+        }
+    }
+}

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "client/bench/histogram.h"
+#include "client/bench/load_conn.h"
 #include "quant/nibble.h"
 
 /* gRPC's codes, as error frames carry them, then our own. */
@@ -59,6 +60,12 @@ struct load_result {
 void load_result_merge(struct load_result *to, const struct load_result *from);
 
 uint64_t load_result_errors(const struct load_result *result);
+
+/* Counts a request that has had its reply, or has waited as long as it will,
+ * and its times; in an open loop also how late it went out, and by whose fault.
+ */
+void load_result_times(struct load_result *result, const struct load_slot *slot,
+                       uint64_t now, bool is_open_loop);
 
 /* Counts an error, and keeps the text of the first. */
 void load_result_error(struct load_result *result, unsigned kind,

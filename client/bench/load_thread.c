@@ -188,34 +188,13 @@ static void count_error(struct load_thread *thread, unsigned kind,
     load_result_error(&thread->result, kind, what);
 }
 
-/* How late it went out, and whose fault that was. */
-static void count_delay(struct load_result *result,
-                        const struct load_slot *slot)
-{
-    uint64_t delay = slot->sent > slot->due ? slot->sent - slot->due : 0;
-    histogram_add(&result->delay, delay);
-    if (delay >= LOAD_LATE_NS) {
-        result->n_late++;
-        result->n_held += slot->held;
-    }
-}
-
 /* A request has had its reply, or has waited as long as it will. */
 static void count_times(struct load_thread *thread,
                         const struct load_slot *slot, uint64_t now)
 {
-    struct load_result *result = &thread->result;
     bump(&thread->tally.latency_ns, now - slot->due);
-    if (!is_measured(thread, slot->due)) {
-        return;
-    }
-    result->n_requests++;
-    histogram_add(&result->latency, now - slot->due);
-    if (slot->sent != 0) {
-        histogram_add(&result->service, now - slot->sent);
-        if (is_open_loop(thread)) {
-            count_delay(result, slot);
-        }
+    if (is_measured(thread, slot->due)) {
+        load_result_times(&thread->result, slot, now, is_open_loop(thread));
     }
 }
 
@@ -265,12 +244,19 @@ static void drop(struct load_thread *thread, struct load_conn *conn,
     thread->n_down++;
 }
 
-static void lose(struct load_thread *thread, struct load_conn *conn,
+/* A server may close what it owes nothing: that is a reconnect, no error. */
+static bool is_close(int rv)
+{
+    return rv == NB_ERR_CLOSED || rv == NB_ERR_REMOTE || rv == -ECONNRESET ||
+           rv == -EPIPE;
+}
+
+static void lose(struct load_thread *thread, struct load_conn *conn, int rv,
                  const char *why)
 {
     uint64_t waiting = thread->n_waiting;
     drop(thread, conn, why, load_now());
-    if (thread->n_waiting == waiting) {
+    if (thread->n_waiting == waiting && !is_close(rv)) {
         count_error(thread, LOAD_ERROR_CONNECTION, why);
     }
 }
@@ -280,6 +266,7 @@ static void fail_dial(struct load_thread *thread, struct load_conn *conn,
 {
     thread->result.n_failed_dials++;
     load_conn_drop(conn, now + RETRY_NS);
+    conn->refused = true;
 }
 
 static void redial(struct load_thread *thread, uint64_t now)
@@ -310,6 +297,7 @@ static void complete_dial(struct load_thread *thread, struct load_conn *conn)
         return;
     }
     thread->n_down--;
+    conn->refused = false;
     thread->result.n_reconnects++;
 }
 
@@ -380,7 +368,7 @@ static void flush(struct load_thread *thread, struct load_conn *conn,
         rv = watch(thread, conn, EPOLL_CTL_MOD);
     }
     if (rv != 0) {
-        lose(thread, conn, nb_strerror(rv));
+        lose(thread, conn, rv, nb_strerror(rv));
     }
 }
 
@@ -424,6 +412,17 @@ static void end_usage(struct load_thread *thread, uint64_t now)
     result->held_up_share = (double)held_up * 1e-9 / result->wall_s;
 }
 
+/* A server that is not there in the end has failed, whatever it owed. */
+static void count_refused(struct load_thread *thread)
+{
+    for (uint32_t i = 0; i < thread->n_conns; i++) {
+        if (thread->conns[i].refused) {
+            count_error(thread, LOAD_ERROR_CONNECTION,
+                        "a lost connection could not be made again");
+        }
+    }
+}
+
 /* Nothing is started from here on. */
 static void begin_end(struct load_thread *thread, uint64_t now)
 {
@@ -432,6 +431,7 @@ static void begin_end(struct load_thread *thread, uint64_t now)
         thread->measure_to = now; /* stopped early */
     }
     end_usage(thread, now);
+    count_refused(thread);
     struct load_result *result = &thread->result;
     while (is_open_loop(thread) && thread->next_due < thread->measure_to) {
         if (is_measured(thread, thread->next_due)) {
@@ -550,7 +550,7 @@ static void handle(struct load_thread *thread, const struct epoll_event *event)
             thread->result.bytes_received += bytes;
         }
         if (rv != 0) {
-            lose(thread, conn, why.text);
+            lose(thread, conn, rv, why.text);
         }
     }
 }

@@ -180,7 +180,7 @@ static int publish_first(struct reloader *reloader, struct nb_errctx *err)
 }
 
 /* Others may have published meanwhile, or pinned. */
-static int await_others(struct reloader *reloader, struct nb_errctx *err)
+static int await_newest(struct reloader *reloader, struct nb_errctx *err)
 {
     const struct reloader_options *options = &reloader->options;
     const struct serving_search search = {.verify = TABLE_VERIFY_HEADER};
@@ -197,14 +197,19 @@ static int await_others(struct reloader *reloader, struct nb_errctx *err)
     return rv;
 }
 
-/* All is as it was. */
+/* All is as it was. What the server is loading still has to be there, so the
+ * last one is served first. */
 static int withdraw(struct reloader *reloader, struct nb_errctx *err)
 {
     if (reloader->report.n_published == 0) {
         return 0;
     }
-    int rv = delete_oldest(reloader, KEEP, err);
-    return rv == 0 && reloader->followed ? await_others(reloader, err) : rv;
+    int served = reloader->followed ? await_newest(reloader, err) : 0;
+    int rv = delete_oldest(reloader, KEEP, served == 0 ? err : NULL);
+    if (served == 0 && rv == 0 && reloader->followed) {
+        rv = await_newest(reloader, err);
+    }
+    return served != 0 ? served : rv;
 }
 
 /* ---- begin and end ------------------------------------------------------ */

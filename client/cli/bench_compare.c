@@ -140,6 +140,19 @@ static double figure_of(const json_t *step, size_t i)
                                  : NAN;
 }
 
+struct figure_text {
+    char text[32];
+};
+
+static struct figure_text figure_text(double figure)
+{
+    struct figure_text made = {"-"};
+    if (!isnan(figure)) {
+        snprintf(made.text, sizeof(made.text), "%.6g", figure);
+    }
+    return made;
+}
+
 static void print_step(const json_t *a, const json_t *b, size_t index)
 {
     printf("\nstep %zu%*s%14s%14s%10s\n", index + 1, 10, "", "A", "B",
@@ -147,7 +160,8 @@ static void print_step(const json_t *a, const json_t *b, size_t index)
     for (size_t i = 0; i < N_FIGURES; i++) {
         double x = figure_of(a, i);
         double y = figure_of(b, i);
-        printf("  %-14s%14.6g%14.6g", figures[i].name, x, y);
+        printf("  %-14s%14s%14s", figures[i].name, figure_text(x).text,
+               figure_text(y).text);
         if (x > 0 && isfinite(y)) {
             printf("%+9.1f %%", 100 * (y / x - 1));
         } else {

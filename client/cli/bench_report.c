@@ -126,7 +126,7 @@ static void print_rates(const struct bench_session *session,
 static void print_late(const struct load_result *result)
 {
     printf("  late sends  %s of %s were sent 1 ms late or later: %s because "
-           "connections were full, %s by the client\n",
+           "no connection had room, %s by the client\n",
            text_count(result->n_late).text, text_count(result->n_requests).text,
            text_count(result->n_held).text,
            text_count(result->n_late - result->n_held).text);

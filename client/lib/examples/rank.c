@@ -3,7 +3,9 @@
 
 /* A ranking service's question, on the service's own loop: for each of two
  * candidates the sum of its words' rows and the row of its user, side by side,
- * as a model takes them. rank HOST:PORT [HOST:PORT of a replica ...] */
+ * as a model takes them. rank HOST:PORT [HOST:PORT of a replica ...]
+ * It needs the flags of libuv beside those of libnibble-client, and a server of
+ * two tables, "word" and "user". */
 #include <nibble_client.h>
 #include <stdio.h>
 #include <string.h>
