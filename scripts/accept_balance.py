@@ -135,6 +135,8 @@ def main():
     parser.add_argument("--loops", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=20)
     args = parser.parse_args()
+    if not os.access(os.path.join(args.build, "nibbled"), os.X_OK):
+        parser.error("nothing is built in %s: make all" % args.build)
     print("%d loops\n" % args.loops)
     print("| connections | SO_REUSEPORT: busiest loop, of its fair share | "
           "loops without any | nibbled: busiest loop | loops without any |")

@@ -67,7 +67,7 @@ class Client(bench_server.Bench):
 
 
 def main():
-    client = Client(bench_server.parser(__doc__).parse_args())
+    client = Client(bench_server.parse(bench_server.parser(__doc__)))
     os.makedirs(client.args.dir, exist_ok=True)
     try:
         held = client.run()

@@ -21,7 +21,7 @@ import statistics
 import subprocess
 import sys
 
-from bench_server import Bench, Load, count, parser, pinned
+from bench_server import Bench, Load, count, parse, parser, pinned
 
 # A panel of throughput.svg: the frame, and room for what stands around it.
 WIDE, HIGH, LEFT, TOP = 240, 160, 60, 40
@@ -143,7 +143,7 @@ def main():
                          help="times the rows of the profiles")
     options.add_argument("--drawings", help="where they are left")
     options.set_defaults(rounds=8)
-    args = options.parse_args()
+    args = parse(options)
     for directory in (args.dir, args.drawings or args.dir):
         os.makedirs(directory, exist_ok=True)
     curves = Curves(args)

@@ -24,7 +24,7 @@ import subprocess
 import time
 
 from bench_server import (LOADS, REQUESTS, RESIDENCY, SCALES, Bench, count,
-                          parser, pinned)
+                          parse, parser, pinned)
 
 GOAL = 2.0
 CLIENTS = ["grpc_load", "h2_load"]
@@ -123,7 +123,7 @@ def processor_s(pid):
 
 
 def main():
-    comparison = Comparison(parser(__doc__).parse_args())
+    comparison = Comparison(parse(parser(__doc__)))
     os.makedirs(comparison.args.dir, exist_ok=True)
     try:
         comparison.run()

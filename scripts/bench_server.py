@@ -21,8 +21,10 @@ import collections
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
+import sys
 import time
 
 # `cache`: tables that fit the processor's caches, ids as skewed as real ones;
@@ -245,8 +247,20 @@ def goal(share):
     return " (>= %.2f)" % share if share else ""
 
 
+def parse(made):
+    """The arguments, where the programs to measure have been built. What is
+    started ends with this program, however that ends."""
+    args = made.parse_args()
+    if not os.access(os.path.join(args.build, "tests/bench/static_server"),
+                     os.X_OK):
+        made.error("nothing is built in %s: make all tests" % args.build)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    return args
+
+
 def parser(text):
-    made = argparse.ArgumentParser(description=text.split("\n")[0])
+    made = argparse.ArgumentParser(
+        description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("dir", help="for tables and reports")
     made.add_argument("--build", default="build/release")
     made.add_argument("--rounds", type=int, default=7)
@@ -255,7 +269,7 @@ def parser(text):
 
 
 def main():
-    bench = Bench(parser(__doc__).parse_args())
+    bench = Bench(parse(parser(__doc__)))
     os.makedirs(bench.args.dir, exist_ok=True)
     try:
         bench.run()

@@ -473,15 +473,31 @@ static int parse_values(struct bench_args *args)
 
 /* ---- what goes together ----------------------------------------------- */
 
+/* Whether --tables is a list of them; what they are is the server's to say. */
+static bool is_list(const char *list, struct nb_errctx *err)
+{
+    const struct workload_options options = {.samples = 1};
+    struct workload workload;
+    int rv = workload_of_list(list, &options, &workload, err);
+    if (rv == 0) {
+        workload_fini(&workload);
+    }
+    return rv != NB_ERR_INVALID;
+}
+
 static int check_load(const struct bench_args *args)
 {
     int status;
+    struct nb_errctx err;
     bool pools = args->profile != NULL ? false : !args->lookup;
     if (!query_check("bench", &args->query, &status)) {
         return status;
     }
     if ((args->profile == NULL) == (args->tables == NULL)) {
         return command_misused("bench", "give one of --profile and --tables");
+    }
+    if (args->tables != NULL && !is_list(args->tables, &err)) {
+        return command_misused("bench", "--tables: %s", err.text);
     }
     if (args->ramp_text != NULL && args->slo_text != NULL) {
         return command_misused("bench", "give one of --ramp and --slo");

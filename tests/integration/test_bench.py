@@ -508,6 +508,8 @@ class Loads(nibble_test.TestCase):
                 (("--tables", "a:1", "--slo", "p99=1h"), "--slo"),
                 (("--tables", "a:1", "--ids", "all"), "--ids"),
                 (("--tables", "a:1", "--verify"), "--verify needs"),
+                (("--tables", "words"), "--tables: 'words' is not NAME:IDS"),
+                (("--tables", "a:0"), "--tables: "),
                 (("--tables", "a:1", "a=b"), "files are for --verify"),
                 (("--tables", "a:1", "--threads", 17), "--threads"),
                 (("--tables", "a:1", "--dtype", "packed"), "--lookup"),
