@@ -509,7 +509,9 @@ class Loads(nibble_test.TestCase):
                 (("--tables", "a:1", "--ids", "all"), "--ids"),
                 (("--tables", "a:1", "--verify"), "--verify needs"),
                 (("--tables", "words"), "--tables: 'words' is not NAME:IDS"),
-                (("--tables", "a:0"), "--tables: "),
+                (("--tables", "a:0"), "--tables: 'a:0' is not NAME:IDS"),
+                (("--tables", "words:1,"), "is not NAME:IDS"),
+                (("--tables", "words:99999999999"), "is not NAME:IDS"),
                 (("--tables", "a:1", "a=b"), "files are for --verify"),
                 (("--tables", "a:1", "--threads", 17), "--threads"),
                 (("--tables", "a:1", "--dtype", "packed"), "--lookup"),
@@ -547,10 +549,6 @@ class Loads(nibble_test.TestCase):
     def test_what_cannot_be_asked(self):
         for arguments, says in (
                 (("--tables", "other:1"), "no table 'other'"),
-                (("--tables", "words:0"), "is not NAME:IDS"),
-                (("--tables", "words"), "is not NAME:IDS"),
-                (("--tables", "words:1,"), "is not NAME:IDS"),
-                (("--tables", "words:99999999999"), "is not NAME:IDS"),
                 (("--tables", "words:134217728", "--samples", 2), "ids"),
                 (("--tables", "words:1", "--model", "m"), "no model 'm'"),
                 (("--profile", "point"), "no table 't0'"),
