@@ -15,9 +15,11 @@ import argparse
 import os
 import re
 import select
+import signal
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -137,6 +139,7 @@ def main():
     args = parser.parse_args()
     if not os.access(os.path.join(args.build, "nibbled"), os.X_OK):
         parser.error("nothing is built in %s: make all" % args.build)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     print("%d loops\n" % args.loops)
     print("| connections | SO_REUSEPORT: busiest loop, of its fair share | "
           "loops without any | nibbled: busiest loop | loops without any |")

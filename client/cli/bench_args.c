@@ -172,7 +172,9 @@ static const struct option_row load_rows[] = {
      .offset = AT(slo_text),
      .value = "p99=5ms",
      .help = "find the highest rate at which that percentile of latency is "
-             "not above that time (us, ms or s), beginning at --rate"},
+             "not above that time (us, ms or s), beginning at --rate (default: "
+             "1000), but at none so low that too few requests make a "
+             "percentile"},
     {.name = "verify",
      .type = OPTION_FLAG,
      .offset = AT(verify),
@@ -485,6 +487,12 @@ static bool is_list(const char *list, struct nb_errctx *err)
     return rv != NB_ERR_INVALID;
 }
 
+double bench_slo_least_rate(const struct bench_args *args)
+{
+    double beyond = (1 - args->slo_share) * args->duration_s;
+    return beyond > 0 && beyond < 1 ? 1 / beyond : 1;
+}
+
 static int check_load(const struct bench_args *args)
 {
     int status;
@@ -519,9 +527,11 @@ static int check_load(const struct bench_args *args)
         return command_misused("bench", "files are for --verify");
     }
     if (args->slo_text != NULL && args->rate_text != NULL &&
-        args->rate < BENCH_SEARCH_RATE_MIN) {
-        return command_misused("bench", "--slo searches from a --rate of at "
-                                        "least 1");
+        args->rate < bench_slo_least_rate(args)) {
+        return command_misused("bench",
+                               "--slo %s takes a --rate of at least %.6g, or a "
+                               "longer --duration",
+                               args->slo_text, bench_slo_least_rate(args));
     }
     if (args->during != NULL && args->repo == NULL) {
         return command_misused("bench", "--during reload needs --repo");

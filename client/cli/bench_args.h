@@ -14,8 +14,7 @@
 #include "client/cli/option_table.h"
 #include "client/cli/server_query.h"
 
-#define BENCH_RATE_MAX        1e7 /* requests/s */
-#define BENCH_SEARCH_RATE_MIN 1.0 /* of --slo */
+#define BENCH_RATE_MAX 1e7 /* requests/s */
 
 struct bench_args {
     struct server_query query; /* --server --timeout-ms --json, and dtype */
@@ -66,6 +65,10 @@ struct bench_args {
 /* True if the command is to go on; otherwise *status is what to exit with. */
 bool bench_args_parse(int argc, char **argv, struct bench_args *args,
                       int *status);
+
+/* The least rate that --slo tries. In a step of --duration at less, no request
+ * would lie beyond the percentile: it would be the worst of all. */
+double bench_slo_least_rate(const struct bench_args *args);
 
 /* Prints the files, and the options that are not as by default, each behind a
  * blank: as a shell reads them back. */

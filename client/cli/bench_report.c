@@ -220,8 +220,10 @@ static void print_search(const struct bench_session *session,
     } else if (session->stop) {
         printf("\n%s: ended before it held at any rate\n", slo);
     } else {
-        printf("\n%s holds at no rate%s\n", slo,
-               steps->client_limited ? " that the client could ask" : "");
+        printf("\n%s holds at no rate%s of those of %.6g requests/s and more, "
+               "at which a step has enough requests to tell\n",
+               slo, steps->client_limited ? " that the client could ask" : "",
+               bench_slo_least_rate(session->args));
     }
     if (steps->client_limited) {
         printf("above that the client was the limit: what the server holds "

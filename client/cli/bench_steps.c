@@ -138,11 +138,12 @@ static int run_search(struct bench_session *session, struct bench_steps *steps,
                       struct nb_errctx *err)
 {
     struct rate_search search;
-    rate_search_begin(&search, session->args->rate > 0 ? session->args->rate
-                                                       : RATE_FIRST);
+    double least = bench_slo_least_rate(session->args);
+    double first = RATE_FIRST > least ? RATE_FIRST : least;
+    rate_search_begin(&search,
+                      session->args->rate > 0 ? session->args->rate : first);
     bool more = true;
-    while (more && may_go_on(session, steps) &&
-           search.rate >= BENCH_SEARCH_RATE_MIN &&
+    while (more && may_go_on(session, steps) && search.rate >= least &&
            search.rate <= BENCH_RATE_MAX) {
         int rv = run_step(session, search.rate, steps, err);
         if (rv != 0) {

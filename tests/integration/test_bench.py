@@ -337,10 +337,13 @@ class Loads(nibble_test.TestCase):
         self.assertTrue(all("meets_slo" in step for step in steps))
         held = [s["offered_per_s"] for s in steps if s["meets_slo"]]
         self.assertEqual(report["highest_per_s"], max(held))
-        never = bench(*self.arguments, "--slo", "p99=0.001us", "--rate", 4,
+        never = bench(*self.arguments, "--slo", "p99=0.001us", "--rate", 900,
                       "--duration", "0.3", "--warm-up", 0, check=False)
         self.assertEqual(never["status"], 1)
         self.assertIsNone(never["highest_per_s"])
+        # Of 0.3 s at less than 333/s, none of the requests is beyond p99.
+        self.assertEqual([s["offered_per_s"] for s in never["steps"]],
+                         [900, 450])
         self.assertIn("holds at no rate", never["stderr"])
 
     def test_a_client_that_is_the_limit(self):
@@ -503,7 +506,9 @@ class Loads(nibble_test.TestCase):
                 (("--tables", "a:1", "--server", "nowhere"), "--server: "),
                 (("--tables", "a:1", "--slo", "p99"), "--slo"),
                 (("--tables", "a:1", "--slo", "p99=1s", "--rate", "0.5"),
-                 "--rate of at least 1"),
+                 "--rate of at least 10, or a longer --duration"),
+                (("--tables", "a:1", "--slo", "p50=1s", "--rate", "0.5"),
+                 "--rate of at least 1, or a longer --duration"),
                 (("--tables", "a:1", "--slo", "p101=1s"), "--slo"),
                 (("--tables", "a:1", "--slo", "p99=1h"), "--slo"),
                 (("--tables", "a:1", "--ids", "all"), "--ids"),
