@@ -15,8 +15,7 @@
 #define MAX_ARRAYS 129u /* of 64 weighted features, and the timeout */
 #define KEPT_BYTES 16384u
 
-/* More rows are not fetched before their turn: 64 rows of 36 bytes are slower
- * for it, 16 faster (bench_requests). */
+/* More is not fetched before its turn: tried, and slower. */
 #define PREFETCHED_BYTES 4096u
 #define LINE_BYTES       64u
 
