@@ -33,17 +33,24 @@ class Descriptors(nibble_test.TestCase):
         share = (server.cpu_seconds() - used) / (time.monotonic() - began)
         self.assertLess(share, 0.3)
 
-    def pings(self, server):
-        """A new connection is served, or turned away by name."""
-        peer = nibble_test.Connection(server.address)
+    def served(self, server):
+        """A new connection, or None: it is turned away."""
+        peer = self.connect(server)
         try:
             peer.send(frame(PING))
             got = peer.receive()
-            return got is not None and got.body == b""
         except ConnectionError:
-            return False
-        finally:
+            got = None
+        if got is not None and got.body == b"":
+            return peer
+        peer.close()
+        return None
+
+    def pings(self, server):
+        peer = self.served(server)
+        if peer is not None:
             peer.close()
+        return peer is not None
 
     def churn(self, address, rounds):
         host, port = address.rsplit(":", 1)
@@ -70,10 +77,9 @@ class Descriptors(nibble_test.TestCase):
             thread.start()
         for thread in threads:
             thread.join()
-        wait_for(lambda: self.pings(server), "a ping is answered")
-        first = self.connect(server)
         wait_for(lambda: not any(server.receive_queues(TCP_LISTENS)),
                  "none of the rest is still to be accepted")
+        first = wait_for(lambda: self.served(server), "a ping is answered")
         wait_for(lambda: first.status().connections == 1, "the rest are gone")
         peers = [self.connect(server) for _ in range(60)]
         for peer in peers:
